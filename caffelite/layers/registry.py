@@ -1,0 +1,93 @@
+"""From a layer type to its class.
+
+The folder is the table: type ``SoftmaxWithLoss`` is class ``SoftmaxWithLoss`` in ``softmax_with_loss.py``.
+A module is imported when its type is first asked for. A user's own layer joins by ``register`` or by an
+entry point in the group ``caffelite.layers`` (name = type, value = class).
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import entry_points
+
+from caffelite.errors import NetError, UsageError
+from caffelite.layers.base import Layer
+from caffelite.prototxt.suggest import did_you_mean
+from caffelite.types import Location
+
+_NOT_LAYERS = {"base", "registry"}
+_users: dict[str, type[Layer]] = {}
+
+
+def register(type_: str, layer: type[Layer]) -> None:
+    """Adds a layer type of the user's; it then runs on every engine through its array body."""
+    if not (isinstance(layer, type) and issubclass(layer, Layer)):
+        raise UsageError(f"layer type '{type_}': expected a subclass of caffelite.layers.base.Layer, got {layer!r}")
+    _users[type_] = layer
+
+
+def lookup(type_: str, location: Location | None = None, name: str = "") -> type[Layer]:
+    """The class of a layer type. Raises NetError with a suggestion for an unknown one."""
+    if type_ in _users:
+        return _users[type_]
+    found = _shipped(type_) or _plugged(type_)
+    if found is None:
+        raise NetError(_unknown(type_, location, name))
+    return found
+
+
+def module_name(type_: str) -> str | None:
+    """The file (without ``.py``) that a shipped type lives in; kernels use the same name in their engine."""
+    return _modules().get(type_.lower())
+
+
+def layer_types() -> list[str]:
+    """All known types, sorted. Imports every layer file."""
+    return sorted({cls.__name__ for cls in _shipped_classes()} | set(_users) | set(_plugins()))
+
+
+@cache
+def _modules() -> dict[str, str]:
+    package = importlib.import_module("caffelite.layers")
+    names = [module.name for module in pkgutil.iter_modules(package.__path__)]
+    return {name.replace("_", ""): name for name in names if name not in _NOT_LAYERS and not name.startswith("_")}
+
+
+def _shipped(type_: str) -> type[Layer] | None:
+    name = module_name(type_)
+    if name is None:
+        return None
+    found: type[Layer] | None = getattr(importlib.import_module(f"caffelite.layers.{name}"), type_, None)
+    return found
+
+
+def _shipped_classes() -> Iterator[type[Layer]]:
+    for key, name in _modules().items():
+        module = importlib.import_module(f"caffelite.layers.{name}")
+        for attribute, value in vars(module).items():
+            if attribute.lower() == key and isinstance(value, type) and issubclass(value, Layer):
+                yield value
+
+
+@cache
+def _plugins() -> dict[str, object]:
+    return {point.name: point for point in entry_points(group="caffelite.layers")}
+
+
+def _plugged(type_: str) -> type[Layer] | None:
+    point = _plugins().get(type_)
+    if point is None:
+        return None
+    register(type_, point.load())  # type: ignore[attr-defined]  # EntryPoint, typed as object to keep the cache simple
+    return _users[type_]
+
+
+def _unknown(type_: str, location: Location | None, name: str) -> str:
+    at = f" at {location}" if location else ""
+    known = layer_types()
+    near = did_you_mean(type_, known)
+    hint = f"; did you mean '{near}'?" if near else ""
+    return f"layer '{name}'{at}: unknown type '{type_}'{hint} ({len(known)} types: caffelite layers)"
