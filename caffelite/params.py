@@ -1,0 +1,151 @@
+"""Learnable blobs: one store for master weights, gradients and their versions.
+
+A parameter has one float32 master in Caffe's shape, whatever form an engine packs it into. Whoever keeps a
+packed form remembers the ``stamp()`` at which it was packed and packs again when the stamp has moved. Users
+get views tied to a lease: while a view is alive the stamp moves at every look, so that writing through a view
+kept for an hour still reaches the next forward pass.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from caffelite.types import Shape, count
+
+Array = npt.NDArray[Any]
+
+
+class _Lease:
+    """The base object of the views handed out. It lives as long as any of them does."""
+
+    def __init__(self, array: Array):
+        self._array = array
+        self.__array_interface__ = array.__array_interface__
+
+
+class Leased:
+    """An array that knows whether a user holds a view of it."""
+
+    def __init__(self, array: Array):
+        self.array = array
+        self._lease: weakref.ref[_Lease] | None = None
+
+    def view(self) -> Array:
+        """A writable view; as long as it or a view of it lives, ``held`` is true."""
+        lease = self._lease() if self._lease else None
+        if lease is None:
+            lease = _Lease(self.array)
+            self._lease = weakref.ref(lease)
+        return np.asarray(lease)
+
+    @property
+    def held(self) -> bool:
+        return self._lease is not None and self._lease() is not None
+
+
+class Param:
+    """One learnable blob: ``data`` and ``grad`` of the same shape, C-contiguous.
+
+    Several layers, nets or shapes may share one: ``reshaped`` gives a Param over the same memory.
+    """
+
+    def __init__(self, data: Array, store: _Store | None = None):
+        self._store = store or _Store(data.reshape(-1))
+        self.shape: Shape = data.shape
+        self.data = self._store.data.array.reshape(self.shape)
+
+    @classmethod
+    def zeros(cls, shape: Shape, dtype: npt.DTypeLike = np.float32) -> Param:
+        return cls(np.zeros(shape, dtype))
+
+    def reshaped(self, shape: Shape) -> Param:
+        """The same memory seen in another shape of equal count (PERMISSIVE sharing)."""
+        if count(shape) != self.data.size:
+            raise ValueError(f"cannot see {self.shape} as {shape}: the counts differ")
+        return Param(self.data.reshape(shape), self._store)
+
+    def shares_with(self, other: Param) -> bool:
+        """Whether both are the same memory."""
+        return self._store is other._store
+
+    # -- versions ---------------------------------------------------------------------------------------
+
+    def stamp(self) -> int:
+        """A number that differs from the last one if ``data`` may have changed since."""
+        if self._store.data.held:
+            self._store.version += 1
+        return self._store.version
+
+    def touch(self) -> None:
+        """Says that ``data`` was written."""
+        self._store.version += 1
+
+    def load(self, values: Array) -> None:
+        """Copies values in."""
+        np.copyto(self.data, values.reshape(self.shape), casting="same_kind")
+        self.touch()
+
+    # -- gradients --------------------------------------------------------------------------------------
+
+    @property
+    def grad(self) -> Array:
+        """The gradient, its zeros written out if it was only marked as cleared."""
+        self._store.write_zeros()
+        return self._store.grad_array().reshape(self.shape)
+
+    def clear_grad(self) -> None:
+        """Makes the gradient zero: at once if a user looks at it, else by a mark that costs nothing."""
+        self._store.cleared = True
+        if self._store.grad is not None and self._store.grad.held:
+            self._store.write_zeros()
+
+    def grad_for_write(self) -> tuple[Array, bool]:
+        """The gradient's memory and whether to add to it (True) or to overwrite all of it (False)."""
+        add = not self._store.cleared
+        array = self._store.grad_array()
+        self._store.cleared = False
+        return array.reshape(self.shape), add
+
+    def release_grad(self) -> None:
+        """Frees the gradient's memory (a net that will only run forward)."""
+        self._store.grad, self._store.cleared = None, True
+
+    @property
+    def grad_is_zero(self) -> bool:
+        """Whether the gradient is known to be all zeros."""
+        return self._store.cleared
+
+    # -- what users see ---------------------------------------------------------------------------------
+
+    def data_view(self) -> Array:
+        """A live, writable view of ``data``."""
+        return self._store.data.view().reshape(self.shape)
+
+    def grad_view(self) -> Array:
+        """A live, writable view of the gradient."""
+        self._store.write_zeros()
+        self._store.grad_array()
+        assert self._store.grad is not None  # noqa: S101  (for the type checker: grad_array made it)
+        return self._store.grad.view().reshape(self.shape)
+
+
+class _Store:
+    def __init__(self, flat: Array):
+        self.data = Leased(flat)
+        self.grad: Leased | None = None
+        self.cleared = True  # the gradient is zero, whatever its memory holds
+        self.version = 1
+
+    def grad_array(self) -> Array:
+        if self.grad is None:
+            self.grad = Leased(np.empty_like(self.data.array))
+        return self.grad.array
+
+    def write_zeros(self) -> None:
+        if self.cleared:
+            self.grad_array()[...] = 0
+            self.cleared = False

@@ -1,0 +1,216 @@
+"""The contract between plans and engines: what a kernel is told, and what it offers.
+
+An engine offers, for each layer type, kernels in order of preference (``caffelite/cpu/convolution.py`` ends with
+``KERNELS = (OneDnnConvolution,)``). The planner asks each ``refuses(site)``; the first that has no objection
+computes the node, and the objections of the others stand in the plan. The layer's own array body comes last
+and never refuses. A kernel lives through three moments:
+
+1. ``Kernel(site)``      shapes and layouts are known, arrays are not: make primitives, say what is needed
+2. ``bind(arrays, ...)`` arrays are known and stay put until the next bind: make argument lists
+3. ``forward()`` / ``backward()``   many times; nothing is looked up, nothing allocated that lasts
+
+Names in ``arrays`` are the layer's own: ``x``, ``y``, ``dx``, ``dy``, saved arrays. Repeated bottoms and tops are
+lists. A gradient that nobody asks for is None. ``dx`` is overwritten; parameter gradients are accumulated
+through ``Param.grad_for_write()``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from caffelite.layers.base import Layer, SavedSpec, argument_names, plain
+from caffelite.params import Array, Param
+from caffelite.types import Shape, count
+
+PLAIN = "plain"  # C order
+CHANNELS_LAST = "nhwc"  # 4-D only: shape (N, C, H, W), memory order N, H, W, C
+
+
+@dataclass(frozen=True)
+class Operand:
+    """An array as the planner knows it. Strides count elements."""
+
+    shape: Shape
+    layout: str = PLAIN
+    dtype: str = "float32"
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        if self.layout == CHANNELS_LAST:
+            _, c, h, w = self.shape
+            return (h * w * c, 1, w * c, c)
+        return tuple(count(self.shape, axis + 1) for axis in range(len(self.shape)))
+
+    @property
+    def nbytes(self) -> int:
+        return count(self.shape) * np.dtype(self.dtype).itemsize
+
+
+Operands = Operand | list[Operand] | None
+
+
+@dataclass(frozen=True)
+class Site:
+    """A node's place in a plan: all that a kernel may know before arrays exist."""
+
+    layer: Layer
+    operands: Mapping[str, Operands]  # bottoms and tops by their plain names; lists for repeated, None for absent
+    propagate: tuple[bool, ...] = ()  # for each bottom, in order: is its gradient wanted?
+    learn: Mapping[str, bool] = field(default_factory=dict)  # param name -> is its gradient wanted?
+    backward: bool = False  # will backward ever run?
+    dtype: str = "float32"
+    precision: str = "float32"  # "bf16" allows kernels to multiply in bfloat16
+    post: Layer | None = None  # an activation that forward applies to y at once (fusion)
+
+    def one(self, name: str) -> Operand:
+        """The operand of a bottom or top that is not repeated."""
+        operand = self.operands[name]
+        if not isinstance(operand, Operand):
+            raise TypeError(f"operand '{name}' of '{self.layer.name}' is not single")
+        return operand
+
+    def many(self, name: str) -> list[Operand]:
+        """The operands of a bottom or top, as a list whether it is repeated or not."""
+        operand = self.operands[name]
+        if operand is None:
+            return []
+        return operand if isinstance(operand, list) else [operand]
+
+
+class Kernel:
+    """One way to compute a node on an engine."""
+
+    name: ClassVar[str] = ""  # what the plan prints, such as "onednn"
+    inplace: ClassVar[bool] = False  # y may be x's memory and dx dy's
+    posts: ClassVar[tuple[str, ...]] = ()  # layer types that forward can apply to y at once
+
+    def __init__(self, site: Site):
+        self.site = site
+        self.layer = site.layer
+
+    @classmethod
+    def refuses(cls, site: Site) -> str:
+        """Why this kernel cannot compute the node; empty if it can."""
+        return ""
+
+    @classmethod
+    def accepts_post(cls, site: Site, post: Layer) -> bool:
+        """Whether forward can apply ``post`` to y at once, so that y holds post's top."""
+        return post.type in cls.posts
+
+    def reads(self) -> frozenset[str]:
+        """Bottoms, tops and saved arrays whose values backward needs."""
+        return _backward_reads(self.layer, getattr(self, "backward", None))
+
+    def saved(self) -> Sequence[SavedSpec]:
+        """Arrays that forward leaves for backward; the planner finds room for them."""
+        return ()
+
+    def note(self) -> str:
+        """A word for the plan on what is done inside (a reorder, an algorithm)."""
+        return ""
+
+    def bind(
+        self, arrays: Mapping[str, Any], params: Mapping[str, Param], rng: Callable[[], np.random.Generator]
+    ) -> None:
+        """Takes the arrays to work on; they stay where they are until the next bind."""
+        self.arrays, self.params = arrays, params
+
+    def forward(self) -> None:
+        raise NotImplementedError
+
+    # def backward(self) -> None: only kernels of layers with a gradient have it.
+
+
+class ArrayKernel(Kernel):
+    """The layer's own body on the engine's array module: always there, and the reference for all others."""
+
+    name = "array"
+
+    def __init__(self, site: Site, xp: Any = np):
+        super().__init__(site)
+        self.xp = xp
+        self._forward_names = argument_names(self.layer.forward)  # type: ignore[attr-defined]
+        backward = getattr(self.layer, "backward", None)
+        self._backward_names = argument_names(backward) if backward else ()
+
+    def reads(self) -> frozenset[str]:
+        return _declared(self.layer) & frozenset(self._backward_names)
+
+    def saved(self) -> Sequence[SavedSpec]:
+        return self.layer.saved
+
+    def forward(self) -> None:
+        values = {name: self._value(name) for name in self._forward_names}
+        self.layer.forward(**values)  # type: ignore[attr-defined]
+
+    def backward(self) -> None:
+        values = {name: self._value(name) for name in self._backward_names}
+        self.layer.backward(**values)  # type: ignore[attr-defined]
+
+    def bind(
+        self, arrays: Mapping[str, Any], params: Mapping[str, Param], rng: Callable[[], np.random.Generator]
+    ) -> None:
+        super().bind(arrays, params, rng)
+        self._rng = rng
+
+    def _value(self, name: str) -> Any:
+        if name == "xp":
+            return self.xp
+        if name == "rng":
+            return self._rng()
+        if name in self.params:
+            return self.params[name].data
+        if name.startswith("d") and name[1:] in self.params:
+            return self.params[name[1:]].grad if self.site.learn.get(name[1:], True) else None
+        return self.arrays[name]
+
+
+def _declared(layer: Layer) -> frozenset[str]:
+    names = [plain(name) for name in (*layer.bottoms, *layer.tops)]
+    return frozenset([*names, *(spec.name for spec in layer.saved)])
+
+
+def _backward_reads(layer: Layer, backward: Any) -> frozenset[str]:
+    """Without better knowledge: everything."""
+    return _declared(layer) if backward else frozenset()
+
+
+class Engine(Protocol):
+    """Where plans run. Engines are the only places that know oneDNN or CuPy."""
+
+    name: str
+    xp: Any
+    dtype: str
+    precision: str
+    channels_last: bool  # 4-D activations are channels-last in memory
+
+    def kernels(self, type_: str) -> Sequence[type[Kernel]]:
+        """Kernels for a layer type, best first, without the array body."""
+        ...
+
+    def absent(self, type_: str) -> str:
+        """Why ``kernels`` is empty for a type: no kernel written, or a library missing."""
+        ...
+
+    def compute(self) -> AbstractContextManager[None]:
+        """What a pass runs inside: thread counts, flush-to-zero."""
+        ...
+
+    def empty(self, nbytes: int) -> Array:
+        """Uninitialised bytes, aligned for the engine."""
+        ...
+
+
+def operands_of(operands: Mapping[str, Operands]) -> Iterator[Operand]:
+    """All operands in order, lists opened."""
+    for operand in operands.values():
+        if isinstance(operand, list):
+            yield from operand
+        elif operand is not None:
+            yield operand
