@@ -86,7 +86,7 @@ class Kernel:
     """One way to compute a node on an engine."""
 
     name: ClassVar[str] = ""  # what the plan prints, such as "onednn"
-    inplace: ClassVar[bool] = False  # y may be x's memory and dx dy's
+    inplace: bool = False  # y may be x's memory and dx dy's
     posts: ClassVar[tuple[str, ...]] = ()  # layer types that forward can apply to y at once
 
     def __init__(self, site: Site):
@@ -135,6 +135,7 @@ class ArrayKernel(Kernel):
     def __init__(self, site: Site, xp: Any = np):
         super().__init__(site)
         self.xp = xp
+        self.inplace = self.layer.inplace
         self._forward_names = argument_names(self.layer.forward)  # type: ignore[attr-defined]
         backward = getattr(self.layer, "backward", None)
         self._backward_names = argument_names(backward) if backward else ()
