@@ -1,0 +1,79 @@
+"""Which nodes run backward and which gradients they write.
+
+Source: the three passes of ``Net::Init`` in BVLC Caffe's ``net.cpp``: what needs a gradient (forward order),
+what stands under a loss (backward order), and ``force_backward``.
+"""
+
+from __future__ import annotations
+
+from caffelite.errors import NetError, layer_message
+from caffelite.graph.graph import Graph, Node, Value
+from caffelite.layers.base import Layer, has_backward, plain
+
+
+def set_gradients(graph: Graph) -> None:
+    """Fills in ``propagate``, ``backward`` and ``learn`` of all nodes. Raises NetError for a wrong propagate_down."""
+    _need(graph)
+    _under_loss(graph)
+    if graph.force_backward:
+        _force(graph)
+    for node in graph.nodes:
+        _keep_possible(node)
+
+
+def _need(graph: Graph) -> None:
+    wanted: set[Value] = set()
+    for node in graph.nodes:
+        asked = node.layer.spec.propagate_down
+        if asked and len(asked) != len(node.bottoms):
+            raise NetError(
+                layer_message(
+                    node.name, node.type, node.layer.location("propagate_down"),
+                    f"expected no propagate_down or one for each of {len(node.bottoms)} bottoms", str(len(asked)),
+                )
+            )  # fmt: skip
+        node.propagate = tuple(asked) if asked else tuple(value in wanted for value in node.bottoms)
+        for use in node.params:
+            use.learn = use.root.lr_mult != 0 and use.spec.learnable
+        node.backward = any(value in wanted for value in node.bottoms) or any(use.learn for use in node.params)
+        node.backward = node.backward or any(node.propagate)
+        if node.backward:
+            wanted.update(node.tops)
+
+
+def _under_loss(graph: Graph) -> None:
+    under, skipped = set[Value](), set[Value]()
+    for node in reversed(graph.nodes):
+        counts = any(value.loss_weight or value in under for value in node.tops)
+        if not counts or all(value in skipped for value in node.tops):
+            node.backward = False
+            node.propagate = (False,) * len(node.bottoms)
+        if counts:
+            under.update(node.bottoms)
+        skipped.update(value for value, wanted in zip(node.bottoms, node.propagate, strict=True) if not wanted)
+
+
+def _force(graph: Graph) -> None:
+    for node in graph.nodes:
+        allowed = _forceable(node.layer, len(node.bottoms))
+        node.propagate = tuple(old or new for old, new in zip(node.propagate, allowed, strict=True))
+        node.backward = True
+        for use in node.params:
+            use.learn = use.spec.learnable
+
+
+def _forceable(layer: Layer, bottoms: int) -> list[bool]:
+    names = [plain(name) for name in layer.bottoms]
+    names += names[-1:] * (bottoms - len(names))
+    return [name not in layer.unforced for name in names[:bottoms]]
+
+
+def _keep_possible(node: Node) -> None:
+    """A layer without a gradient passes none; a node with nothing to write does not run."""
+    if not has_backward(node.layer):
+        node.propagate = (False,) * len(node.bottoms)
+        for use in node.params:
+            use.learn = False
+    node.backward = node.backward and (any(node.propagate) or any(use.learn for use in node.params))
+    if not node.backward:
+        node.propagate = (False,) * len(node.bottoms)
