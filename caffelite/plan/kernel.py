@@ -6,7 +6,9 @@ computes the node, and the objections of the others stand in the plan. The layer
 and never refuses. A kernel lives through three moments:
 
 1. ``Kernel(site)``      shapes and layouts are known, arrays are not: make primitives, say what is needed
-2. ``bind(arrays, ...)`` arrays are known and stay put until the next bind: make argument lists
+2. ``bind(arrays, ...)`` bottoms, tops and saved arrays are known and stay put until the next bind: make argument
+   lists. ``bind_backward(arrays)`` follows before the first backward pass, with the gradients besides; a net that
+   only runs forward never has any
 3. ``forward()`` / ``backward()``   many times; nothing is looked up, nothing allocated that lasts
 
 Names in ``arrays`` are the layer's own: ``x``, ``y``, ``dx``, ``dy``, saved arrays. Repeated bottoms and tops are
@@ -118,13 +120,23 @@ class Kernel:
     def bind(
         self, arrays: Mapping[str, Any], params: Mapping[str, Param], rng: Callable[[], np.random.Generator]
     ) -> None:
-        """Takes the arrays to work on; they stay where they are until the next bind."""
+        """Takes bottoms, tops, saved arrays and parameters; they stay where they are until the next bind."""
         self.arrays, self.params = arrays, params
 
+    def bind_backward(self, arrays: Mapping[str, Any]) -> None:
+        """Takes all arrays again, gradients included (``dx``, ``dy``; None where nobody asks)."""
+        self.arrays = arrays
+
     def forward(self) -> None:
+        """Writes the tops from the bottoms, ``site.post`` applied to y if there is one."""
         raise NotImplementedError
 
-    # def backward(self) -> None: only kernels of layers with a gradient have it.
+    def forward_plain(self) -> None:
+        """The same without ``site.post``, for a pass that ends between the two layers."""
+        self.forward()
+
+    # def backward(self) -> None: only kernels of layers with a gradient have it. ``site.post`` is not its business:
+    # the gradient of the post layer was applied to dy before.
 
 
 class ArrayKernel(Kernel):
