@@ -76,7 +76,7 @@ class Net:
         return self.layer(name, "InnerProduct", bottom, fields={**specs, "inner_product_param": message})
 
     def _learned(self, fields: Fields, weight: Fields, bias: float | None) -> tuple[Fields, Fields]:
-        """Return a layer's message with its fillers, and its ``param`` entries: biases learn twice as fast."""
+        """Return a layer's message with its fillers and its ``param`` entries: biases learn twice as fast."""
         message = {**fields} if bias is not None else {**fields, "bias_term": False}
         if not self.training:
             return message, NONE
