@@ -177,6 +177,8 @@ class ArrayKernel(Kernel):
             return self.xp
         if name == "rng":
             return self._rng()
+        if name in self.layer.absent:
+            return None
         if name in self.params:
             return self.params[name].data
         if name.startswith("d") and name[1:] in self.params:

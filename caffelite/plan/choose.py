@@ -1,0 +1,100 @@
+"""One kernel for each node, with the reasons, and the activations that kernels take over (fusion)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from caffelite.graph.graph import Graph, Node, Value
+from caffelite.graph.wiring import assign
+from caffelite.layers.base import has_backward
+from caffelite.plan.kernel import ArrayKernel, Engine, Kernel, Operand, Operands, Site
+from caffelite.plan.layout import Layouts, is_view
+from caffelite.plan.plan import Step
+
+
+def choose_kernels(
+    graph: Graph, engine: Engine, layouts: Layouts, *, backward: bool, observe: bool, fuse: bool
+) -> list[Step]:
+    """Steps with kernels, in forward order.
+
+    Made from the last node to the first, so that a kernel can ask the one that follows whether it may take
+    over its forward pass.
+    """
+    steps: dict[Node, Step] = {}
+    for node in reversed(graph.nodes):
+        site = _site(node, engine, layouts, backward)
+        cls, reasons = _first_willing(site, engine)
+        post = _post(node, site, cls, steps, layouts, observe) if fuse else None
+        if post is not None:
+            site = replace(site, post=post.node.layer)
+        step = Step(node, _make(cls, site, engine), reasons, view=is_view(node, layouts), absorbs=post)
+        if post is not None:
+            post.absorbed_by = step
+        steps[node] = step
+    return [steps[node] for node in graph.nodes]
+
+
+def _site(node: Node, engine: Engine, layouts: Layouts, backward: bool) -> Site:
+    def operand(value: Value) -> Operand:
+        return Operand(value.shape, layouts[value], engine.dtype)
+
+    operands: dict[str, Operands] = {}
+    for names, values in ((node.layer.bottoms, node.bottoms), (node.layer.tops, node.tops)):
+        operands.update(assign(names, [operand(value) for value in values]))
+    return Site(
+        node.layer,
+        operands,
+        node.propagate,
+        {use.spec.name: use.learn for use in node.params},
+        backward and node.backward,
+        engine.dtype,
+        engine.precision,
+    )
+
+
+def _first_willing(site: Site, engine: Engine) -> tuple[type[Kernel] | None, list[str]]:
+    """The first kernel without an objection (None: the array body) and the objections of those before it."""
+    candidates = engine.kernels(site.layer.type)
+    if not candidates:
+        absent = engine.absent(site.layer.type)
+        return None, [absent] if absent else []
+    reasons = []
+    for cls in candidates:
+        objection = cls.refuses(site)
+        if not objection:
+            return cls, reasons
+        reasons.append(f"not {cls.name}: {objection}")
+    return None, reasons
+
+
+def _make(cls: type[Kernel] | None, site: Site, engine: Engine) -> Kernel:
+    return ArrayKernel(site, engine.xp) if cls is None else cls(site)
+
+
+def _post(
+    node: Node, site: Site, cls: type[Kernel] | None, steps: dict[Node, Step], layouts: Layouts, observe: bool
+) -> Step | None:
+    """The following activation if this kernel can apply it and nobody can tell the difference.
+
+    In a plan that keeps every blob the activation must be in place, so that the value in between has no blob
+    of its own; and its backward pass must not read that value.
+    """
+    if cls is None or len(node.tops) != 1:
+        return None
+    top = node.tops[0]
+    reader = top.reader
+    if reader is None or top.loss_weight or len(reader.tops) != 1 or len(reader.bottoms) != 1:
+        return None
+    step = steps[reader]
+    same_blob = reader.tops[0].name == top.name
+    if (observe and not same_blob) or layouts[top] != layouts[reader.tops[0]]:
+        return None
+    reads_between = site.backward and reader.backward and not step.kernel.reads().isdisjoint(reader.layer.bottoms)
+    if reads_between or step.kernel.saved() or not cls.accepts_post(site, reader.layer):
+        return None
+    return step
+
+
+def needs_backward(node: Node) -> bool:
+    """Whether a node's backward pass runs."""
+    return node.backward and has_backward(node.layer)
