@@ -290,7 +290,7 @@ def resnet(depth: int, training: bool) -> Net:
     """He, Zhang, Ren, Sun 2015. As published, conv1 has a bias in ResNet-50 and none in 101 and 152."""
     about = f"ResNet-{depth} (He, Zhang, Ren, Sun 2015), as the authors' Caffe model."
     net = Net(f"ResNet-{depth}", about, training)
-    x = net.images(224, IMAGENET_MEAN, train=32, test=25, deploy=1)
+    x = net.images(224, (103.06, 115.9, 123.15), train=32, test=25, deploy=1)
     stem = {"num_output": 64, "kernel_size": 7, "stride": 2, "pad": 3}
     x = conv_bn(net, "conv1", "_conv1", x, stem, bias=0 if depth == 50 else None)
     x = net.pool("pool1", net.relu("conv1_relu", x), POOL_3X3_S2)
