@@ -1,4 +1,4 @@
-"""The numbers of oneDNN's C interface (``dnnl_types.h``, the same in every 3.x release) that caffelite uses."""
+"""Numbers of oneDNN's C interface: ``dnnl_types.h``, the same in every 3.x release."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class Status(IntEnum):
 class DataType(IntEnum):
     """Element types. NumPy knows no bfloat16: such arrays are ``uint16`` in memory."""
 
+    UNDEFINED = 0
     F16 = 1
     BF16 = 2
     F32 = 3

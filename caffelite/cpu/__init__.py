@@ -1,0 +1,1 @@
+"""The CPU engine: oneDNN where it is installed, NumPy for the rest."""
