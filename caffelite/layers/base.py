@@ -82,6 +82,7 @@ class Layer:
         self.random = random  # the net's source of random numbers (data layers, Python layers)
         self.params: list[ParamSpec] = []
         self.saved: list[SavedSpec] = []
+        self.absent: set[str] = set()  # names in forward and backward that are None here
         self.setup()
 
     def setup(self) -> None:
@@ -113,6 +114,14 @@ class Layer:
         """Declares the next blob of ``net.params[layer]``."""
         self.params.append(ParamSpec(name, tuple(shape), filler, value, learnable))
 
+    def no_param(self, name: str) -> None:
+        """Says that a blob which the methods name is not there: they get None for it and for its gradient."""
+        self.absent |= {name, f"d{name}"}
+
+    def filler(self, field: str = "filler") -> Any:
+        """The FillerParameter in a field of the layer's message, None if the user gave none."""
+        return getattr(self.p, field) if self.p.HasField(field) else None
+
     def save(self, name: str, shape: Shape, dtype: str = "float") -> None:
         """Declares an array that forward writes and backward reads."""
         self.saved.append(SavedSpec(name, tuple(shape), dtype))
@@ -135,6 +144,13 @@ class Layer:
         if not -ndim <= axis < ndim:
             raise self.error(f"an axis from {-ndim} to {ndim - 1} for a bottom with {ndim} axes", axis, field=field)
         return axis % ndim
+
+
+def enum_name(message: Any, field: str) -> str:
+    """The name of an enum field's value, as the prototxt writes it: ``enum_name(pooling_param, "pool") == "MAX"``."""
+    values = message.DESCRIPTOR.fields_by_name[field].enum_type.values_by_number
+    name: str = values[getattr(message, field)].name
+    return name
 
 
 def plain(name: str) -> str:
