@@ -1,0 +1,63 @@
+"""InnerProduct."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any, ClassVar
+
+from caffelite.layers.base import Layer
+from caffelite.types import Shape, count
+
+
+class InnerProduct(Layer):
+    """Fully connected: y = x W^T + b, each item flattened from ``axis`` on in C order.
+
+    Bottoms: x (*N, *S), seen as (N, K); N are the axes before ``axis``.
+    Tops:    y (*N, M), M = num_output.
+    Params:  W (M, K), or (K, M) with ``transpose: true``; b (M,) unless ``bias_term: false``.
+    Raises:  NetError if num_output is missing or axis out of range.
+    Source:  BVLC Caffe, inner_product_layer.cpp.
+    """
+
+    bottoms: ClassVar[tuple[str, ...]] = ("x",)
+    tops: ClassVar[tuple[str, ...]] = ("y",)
+    message: ClassVar[str] = "inner_product_param"
+
+    def setup(self) -> None:
+        if self.p.num_output < 1:
+            raise self.error("num_output >= 1", self.p.num_output, "set inner_product_param.num_output", "num_output")
+
+    def infer(self, shapes: Sequence[Shape]) -> list[Shape]:
+        x, outputs = shapes[0], self.p.num_output
+        axis = self.axis(self.p.axis, len(x))
+        inputs = count(x, axis)
+        self.param("W", (inputs, outputs) if self.p.transpose else (outputs, inputs), self.filler("weight_filler"))
+        if self.p.bias_term:
+            self.param("b", (outputs,), self.filler("bias_filler"))
+        else:
+            self.no_param("b")
+        return [(*x[:axis], outputs)]
+
+    def forward(self, xp: Any, x: Any, y: Any, W: Any, b: Any) -> None:
+        y[...] = xp.matmul(self._rows(x, W, 1), W if self.p.transpose else W.T).reshape(y.shape)
+        if b is not None:
+            y += b
+
+    def backward(self, xp: Any, x: Any, W: Any, dy: Any, dx: Any, dW: Any, db: Any) -> None:
+        dy = self._rows(dy, W, 0)
+        if dx is not None:
+            dx[...] = xp.matmul(dy, W.T if self.p.transpose else W).reshape(dx.shape)
+        if dW is not None:
+            x = self._rows(x, W, 1)
+            dW += xp.matmul(x.T, dy) if self.p.transpose else xp.matmul(dy.T, x)
+        if db is not None:
+            db += dy.sum(axis=0)
+
+    def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
+        return count(tops[0]) * (prod(self.params[0].shape) // self.p.num_output)
+
+    def _rows(self, array: Any, W: Any, side: int) -> Any:
+        """x (side 1) or y (side 0) as a matrix whose rows fit W."""
+        columns = W.shape[1 - side if self.p.transpose else side]
+        return array.reshape(array.size // columns if columns else 0, columns)
