@@ -1,7 +1,8 @@
 """Files that are written whole or not at all.
 
-A snapshot that is cut short by a full disk, a signal or a power cut must not take the previous one with it. So
-everything is written to a temporary file in the same directory, forced to the disk, and renamed over the target.
+A snapshot that is cut short by a full disk, a signal or a power cut must not take the previous one with it.
+So everything is written to a temporary file in the same directory, forced to the disk, and renamed over the
+target.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ _CANNOT_SYNC_DIRECTORY = {errno.EINVAL, errno.ENOTSUP}
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Hands out the path of a temporary file; what was written there becomes ``path`` when the block ends well.
+    """Hands out the path of a temporary file; what was written there becomes ``path`` when the block ends
+    well.
 
-    For libraries that write by path (h5py); everything else takes :func:`atomic_write`. If the block raises, the
-    temporary file is removed and a file that was at ``path`` before stays as it was.
+    For libraries that write by path (h5py); everything else takes :func:`atomic_write`. If the block raises,
+    the temporary file is removed and a file that was at ``path`` before stays as it was.
 
     Raises:
         SnapshotError: the operating system refused to write (disk full, no such directory, no permission).
@@ -68,7 +70,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 def check_writable(prefix: str | os.PathLike[str]) -> None:
     """Makes sure that snapshots ``{prefix}_iter_N...`` can be written, by writing and removing a small file.
 
-    Asked before training starts: a wrong directory should cost a second, not the hours up to the first snapshot.
+    Asked before training starts: a wrong directory should cost a second, not the hours up to the first
+    snapshot.
 
     Raises:
         SnapshotError: the directory is missing or not writable, or its disk is full.
@@ -96,7 +99,9 @@ def _sync(path: Path, flags: int) -> None:
 
 
 def _sync_directory(directory: Path) -> None:
-    """Forces the rename itself to the disk, where directories can be synced (not on Windows, nor on some FUSE)."""
+    """Forces the rename itself to the disk, where directories can be synced (not on Windows, nor on some
+    FUSE).
+    """
     if os.name == "nt":
         return
     try:
