@@ -1,1 +1,1 @@
-"""The CPU engine: oneDNN where it is installed, NumPy for the rest."""
+"""The CPU engine: oneDNN through its C API where it helps, NumPy for the rest and where oneDNN is absent."""

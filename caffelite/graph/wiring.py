@@ -67,7 +67,8 @@ class Wires:
         """Losses may leave out their top; it then counts in the loss but cannot be named."""
         if not layer.loss or node.tops:
             return ()
-        value = Value(AUTOMATIC, 0, (), node, visible=False)
+        old = self.newest.get(AUTOMATIC)
+        value = Value(AUTOMATIC, old.version + 1 if old else 0, (), node, visible=False)
         self.newest[AUTOMATIC] = value
         return (value,)
 

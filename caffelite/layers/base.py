@@ -98,6 +98,10 @@ class Layer:
         """Multiply-accumulates of one forward pass, for ``caffelite summary``."""
         return 0
 
+    def next_shapes(self) -> Sequence[Shape]:
+        """Shapes of the tops that the next forward pass will deliver, for layers with ``source = True``."""
+        return ()
+
     def state(self) -> dict[str, Any]:
         """What a resumed run needs to go on as if never stopped (a data position); JSON-able."""
         return {}

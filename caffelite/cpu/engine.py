@@ -1,0 +1,53 @@
+"""The CPU engine. Kernels of a layer live in the file of the layer's name; it ends with ``KERNELS = (...)``."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from functools import cache
+from importlib.util import find_spec
+
+import numpy as np
+
+from caffelite.cpu import onednn, threads
+from caffelite.layers.registry import module_name
+from caffelite.params import Array
+from caffelite.plan.kernel import Kernel
+from caffelite.storage import aligned_zeros
+
+
+class CpuEngine:
+    """float32 storage; precision ``bf16`` lets oneDNN multiply in bfloat16 and add in float32."""
+
+    name = "cpu"
+    xp = np
+    dtype = "float32"
+    channels_last = True
+
+    def __init__(self, precision: str = "float32"):
+        self.precision = precision
+
+    def kernels(self, type_: str) -> Sequence[type[Kernel]]:
+        return () if onednn.available() is not None else _kernels(type_)
+
+    def absent(self, type_: str) -> str:
+        if not _kernels(type_):
+            return ""
+        return f"not onednn: {onednn.available()}"
+
+    def compute(self) -> AbstractContextManager[None]:
+        return threads.compute()
+
+    def empty(self, nbytes: int) -> Array:
+        return aligned_zeros(nbytes)
+
+
+@cache
+def _kernels(type_: str) -> tuple[type[Kernel], ...]:
+    name = module_name(type_)
+    module = f"caffelite.cpu.{name}"
+    if name is None or find_spec(module) is None:
+        return ()
+    kernels: tuple[type[Kernel], ...] = importlib.import_module(module).KERNELS
+    return kernels

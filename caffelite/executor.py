@@ -1,0 +1,268 @@
+"""Walks a plan: forward, backward, hooks, timing, the search for the first bad number. Decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from caffelite.graph.graph import Value
+from caffelite.graph.wiring import assign
+from caffelite.params import Array, Param
+from caffelite.plan.kernel import Engine
+from caffelite.plan.place import wants
+from caffelite.plan.plan import Copy, Plan, Step
+from caffelite.random import RandomSource
+from caffelite.storage import Storage
+
+Hook = Callable[[int], None]
+
+
+@dataclass
+class Hooks:
+    """Callables with a layer's index, around each layer. While there is one, plans run without fusion."""
+
+    before_forward: list[Hook] = field(default_factory=list)
+    after_forward: list[Hook] = field(default_factory=list)
+    before_backward: list[Hook] = field(default_factory=list)
+    after_backward: list[Hook] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.before_forward or self.after_forward or self.before_backward or self.after_backward)
+
+
+@dataclass
+class Times:
+    """Seconds spent in each layer, added up over passes."""
+
+    forward: list[float]
+    backward: list[float]
+
+
+@dataclass
+class Passes:
+    """The number of forward passes so far; with the seed it is all the random state that a net has."""
+
+    number: int = 0
+
+
+class Executor:
+    """A plan with its arrays."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        engine: Engine,
+        storage: Storage,
+        params: Mapping[str, list[Param]],
+        random: RandomSource,
+        passes: Passes,
+        hooks: Hooks,
+    ):
+        self.plan, self.engine, self.storage = plan, engine, storage
+        self.hooks, self.times = hooks, None  # type: Hooks, Times | None
+        self._params, self._random, self._passes = params, random, passes
+        self._generation = -1
+        self._backward_ready = False
+        self._losses = [value for value in plan.graph.values if value.loss_weight]
+
+    # -- arrays -----------------------------------------------------------------------------------------
+
+    def data(self, value: Value) -> Array:
+        """The array of a value; its content lasts as long as the plan says."""
+        return self.storage.array(self.plan.data[value])
+
+    def diff(self, value: Value) -> Array | None:
+        """The gradient of a value; None if no backward pass writes or reads one."""
+        if value not in self.plan.diff:
+            return None
+        self.prepare_backward()
+        return self.storage.array(self.plan.diff[value])
+
+    def prepare(self) -> None:
+        """Binds kernels to memory, again if any of it has moved."""
+        if self._generation == self.storage.generation:
+            return
+        self._allocate()
+        self._generation = self.storage.generation
+        for step in self.plan.steps:
+            params = {use.spec.name: self._params[step.node.name][use.index] for use in step.node.params}
+            step.kernel.bind(self._forward_arrays(step), params, partial(self._generator, step.node.name))
+        self._whole_forward = [call for step in self.plan.steps for call in self._forward_calls(step, fused=True)]
+        if self._backward_ready:
+            self._bind_backward()
+
+    def prepare_backward(self) -> None:
+        """Allocates gradients and binds backward passes; the first call does the work."""
+        if not self._backward_ready:
+            self._backward_ready, self._generation = True, -1
+        self.prepare()
+
+    def activate(self) -> None:
+        """Takes the shared memory over from the plan for another shape."""
+        self.prepare()
+        if self._backward_ready:
+            self.fill_diffs()
+
+    def forget(self) -> None:
+        """Binds anew at the next pass (parameters were exchanged)."""
+        self._generation = -1
+
+    def _allocate(self) -> None:
+        places = list(self.plan.data.values())
+        places += [place for step in self.plan.steps for place in step.saved.values()]
+        if self._backward_ready:
+            places += self.plan.diff.values()
+        for place in places:
+            self.storage.array(place)
+
+    def _bind_backward(self) -> None:
+        for step in self.plan.steps:
+            if step.node.backward and not step.grad_view:
+                step.kernel.bind_backward(self._forward_arrays(step) | self._gradients(step))
+        self.fill_diffs()
+        self._whole_backward = [call for step in reversed(self.plan.steps) for call in self._backward_calls(step)]
+
+    def fill_diffs(self) -> None:
+        """Writes loss weights (and zeros) to the gradients of tops that nobody reads."""
+        for step in self.plan.steps:
+            _fill(self.storage, step)
+
+    def _forward_arrays(self, step: Step) -> dict[str, Any]:
+        node = step.node
+        bottoms = assign(node.layer.bottoms, [self.data(value) for value in node.bottoms])
+        tops = step.absorbs.node.tops if step.absorbs and not self.plan.observe else node.tops
+        arrays = bottoms | assign(node.layer.tops, [self.data(value) for value in tops])
+        return arrays | {name: self.storage.array(place) for name, place in step.saved.items()}
+
+    def _gradients(self, step: Step) -> dict[str, Any]:
+        node, array = step.node, self.storage.array
+        bottoms = [array(self.plan.diff[v]) if wants(node, v) else None for v in node.bottoms]
+        tops = [array(self.plan.diff[v]) if v in self.plan.diff else None for v in node.tops]
+        named = assign(node.layer.bottoms, bottoms) | assign(node.layer.tops, tops)
+        return {f"d{name}": value for name, value in named.items()}
+
+    def _generator(self, layer: str) -> np.random.Generator:
+        return self._random.generator("layer", layer, self._passes.number)
+
+    # -- compiled passes --------------------------------------------------------------------------------
+
+    def _forward_calls(self, step: Step, fused: bool) -> list[Callable[[], None]]:
+        calls: list[Callable[[], None]] = [self._copy(copy) for copy in step.before]
+        if not step.view and not (fused and step.absorbed_by):
+            calls.append(step.kernel.forward if fused or not step.absorbs else step.kernel.forward_plain)
+        return calls + [self._copy(copy) for copy in step.after]
+
+    def _backward_calls(self, step: Step) -> list[Callable[[], None]]:
+        if not step.node.backward:
+            return []
+        calls: list[Callable[[], None]] = []
+        if step.fills and not self.plan.observe:
+            calls.append(partial(_fill, self.storage, step))
+        if not step.grad_view:
+            calls.append(step.kernel.backward)  # type: ignore[attr-defined]
+        return calls + [self._copy(copy) for copy in step.after_backward]
+
+    def _copy(self, copy: Copy) -> Callable[[], None]:
+        return partial(np.copyto, self.storage.array(copy.target), self.storage.array(copy.source))
+
+    # -- passes -----------------------------------------------------------------------------------------
+
+    def forward(self, start: int = 0, end: int | None = None) -> float:
+        """Runs layers ``start`` to ``end`` (inclusive) and returns their part of the loss."""
+        self.prepare()
+        steps = self.plan.steps[start : None if end is None else end + 1]
+        with self.engine.compute():
+            if len(steps) == len(self.plan.steps) and not self.hooks and self.times is None:
+                for call in self._whole_forward:
+                    call()
+            else:
+                for step in steps:
+                    self._run_forward(step)
+        self._passes.number += 1
+        return self._loss(steps)
+
+    def backward(self, start: int | None = None, end: int = 0) -> None:
+        """Runs the gradients of layers ``start`` down to ``end`` (inclusive)."""
+        self.prepare_backward()
+        steps = self.plan.steps[end : None if start is None else start + 1]
+        with self.engine.compute():
+            if len(steps) == len(self.plan.steps) and not self.hooks and self.times is None:
+                for call in self._whole_backward:
+                    call()
+            else:
+                for step in reversed(steps):
+                    self._run_backward(step)
+
+    def _run_forward(self, step: Step) -> None:
+        for hook in self.hooks.before_forward:
+            hook(step.node.index)
+        began = perf_counter()
+        for call in self._forward_calls(step, fused=not self.plan.observe):
+            call()
+        if self.times is not None:
+            self.times.forward[step.node.index] += perf_counter() - began
+        for hook in self.hooks.after_forward:
+            hook(step.node.index)
+
+    def _run_backward(self, step: Step) -> None:
+        for hook in self.hooks.before_backward:
+            hook(step.node.index)
+        began = perf_counter()
+        for call in self._backward_calls(step):
+            call()
+        if self.times is not None:
+            self.times.backward[step.node.index] += perf_counter() - began
+        for hook in self.hooks.after_backward:
+            hook(step.node.index)
+
+    def _loss(self, steps: list[Step]) -> float:
+        """The sum over loss tops of data times diff, which holds the loss weight unless a user has written it."""
+        nodes = {step.node for step in steps}
+        total = 0.0
+        for value in self._losses:
+            if value.producer not in nodes:
+                continue
+            data = self.data(value)
+            if self._backward_ready and self.plan.observe and value in self.plan.diff:
+                total += float(np.vdot(data, self.storage.array(self.plan.diff[value])))
+            else:
+                total += value.loss_weight * float(data.sum())
+        return total
+
+    # -- diagnosis --------------------------------------------------------------------------------------
+
+    def first_not_finite(self) -> str:
+        """Names the first parameter or blob with a NaN or infinity, in forward order; empty if there is none.
+
+        Layers run once more on the batch at hand (data layers do not), since a plan that reuses memory has
+        overwritten most blobs.
+        """
+        self.prepare()
+        for step in self.plan.steps:
+            for use in step.node.params:
+                found = _bad_numbers(self._params[step.node.name][use.index].data)
+                if found:
+                    return f"param {use.index} ('{use.spec.name}') of layer '{step.node.name}' ({step.node.type}), {found}"
+            if not step.node.layer.source:
+                for call in self._forward_calls(step, fused=not self.plan.observe):
+                    call()
+            for value in step.node.tops:
+                found = "" if step.absorbed_by else _bad_numbers(self.data(value))
+                if found:
+                    return f"blob '{value.name}' (layer '{step.node.name}', {step.node.type}), {found}"
+        return ""
+
+
+def _fill(storage: Storage, step: Step) -> None:
+    for placement, weight in step.fills:
+        storage.array(placement)[...] = weight
+
+
+def _bad_numbers(array: Array) -> str:
+    bad = array.size - int(np.count_nonzero(np.isfinite(array)))
+    return f"{bad} of {array.size} values" if bad else ""

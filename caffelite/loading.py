@@ -1,0 +1,101 @@
+"""Puts named arrays from a weights file into a net's parameters, by layer name, and reports what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from caffelite.errors import NetError, WeightsError
+from caffelite.graph.graph import Node
+from caffelite.params import Array, Param
+from caffelite.types import shape_text
+from caffelite.weights import LayerWeights, shapes_match
+
+
+class Loadable(Protocol):
+    """What weights are loaded into."""
+
+    @property
+    def nodes(self) -> Sequence[Node]: ...
+    @property
+    def params(self) -> Mapping[str, list[Param]]: ...
+
+
+@dataclass
+class LoadReport:
+    """What loading did: layers that took weights, layers of the file without a place, layers left as they were."""
+
+    path: str
+    loaded: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)  # in the file, with blobs, but not in the net
+    initial: list[str] = field(default_factory=list)  # in the net, with params, but not in the file
+
+    def __str__(self) -> str:
+        parts = [f"{self.path}: {len(self.loaded)} layers loaded"]
+        for what, names in (("not in the net", self.skipped), ("left at their initial values", self.initial)):
+            if names:
+                parts.append(f"{len(names)} {what} ({_few(names)})")
+        return ", ".join(parts)
+
+
+def load_params(net: Loadable, weights: Sequence[LayerWeights], path: str) -> LoadReport:
+    """Copies weights into a net whose layers have the same names.
+
+    Types are not compared, as in Caffe. Nothing is copied unless all of it fits. Raises NetError if a layer has
+    another number of blobs or another shape, with both and what to do.
+    """
+    report = LoadReport(path)
+    nodes = {node.name: node for node in reversed(net.nodes)}  # of equal names the first counts
+    found: list[tuple[Param, Array]] = []
+    for entry in weights:
+        if entry.name not in nodes:
+            if entry.blobs:
+                report.skipped.append(entry.name)
+            continue
+        pairs = _pairs(entry, nodes[entry.name], net.params.get(entry.name, []), path)
+        if pairs:
+            found += pairs
+            report.loaded.append(entry.name)
+    for param, array in found:
+        param.load(array)
+    done = set(report.loaded)
+    report.initial = [name for name, params in net.params.items() if params and name not in done]
+    if weights and not done and any(net.params.values()):
+        raise WeightsError(
+            f"'{path}': no layer of this file is in the net; the file has {_few([w.name for w in weights])}, "
+            f"the net has {_few(list(net.params))}\n  Fix: weights are matched by layer name; is this the net's own file?"
+        )
+    return report
+
+
+def _pairs(entry: LayerWeights, node: Node, params: list[Param], path: str) -> list[tuple[Param, Array]]:
+    blobs = list(entry.blobs)
+    if entry.partial:
+        blobs += [None] * (len(params) - len(blobs))
+    layer = node.layer
+    where = f"weights '{path}' -> layer '{layer.name}' ({layer.type}) at {layer.location()}"
+    if len(blobs) != len(params):
+        raise NetError(
+            f"{where}: {len(blobs)} blobs in the file, {len(params)} in the net\n"
+            "  Fix: check bias_term and the layer's type, or rename the layer to learn it from scratch"
+        )
+    pairs = []
+    for index, (blob, param) in enumerate(zip(blobs, params, strict=True)):
+        if blob is None:  # HDF5 keeps a shared blob at its owner alone
+            if node.params[index].owner is None and any(b is not None for b in blobs):
+                raise NetError(f"{where}: param {index} ('{layer.params[index].name}') is not in the file")
+            continue
+        if not shapes_match(blob.shape, entry.legacy[index], param.shape):
+            raise NetError(
+                f"{where}: param {index} ('{layer.params[index].name}') is {shape_text(blob.shape)} in the file, "
+                f"{shape_text(param.shape)} in the net\n"
+                "  Fix: to learn this layer from scratch rename it; to reuse the weights give it the file's sizes"
+            )
+        pairs.append((param, blob))
+    return pairs
+
+
+def _few(names: Sequence[str], most: int = 4) -> str:
+    shown = ", ".join(names[:most])
+    return f"{shown}, ..." if len(names) > most else shown

@@ -1,0 +1,292 @@
+"""A net that lives: parameters, memory, and a plan for each input shape it has met.
+
+    model = Model.load("deploy.prototxt", "weights.caffemodel", engine="cpu", precision="float32", seed=1)
+    loss = model.forward()
+
+The solver, the pycaffe names and the command line all stand on this class.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from caffelite.engine import get_engine
+from caffelite.errors import NetError, UsageError
+from caffelite.executor import Executor, Hooks, Passes
+from caffelite.fillers import fill
+from caffelite.graph.build import build_graph
+from caffelite.graph.graph import Graph, Node, ParamUse
+from caffelite.graph.state import State
+from caffelite.loading import LoadReport, load_params
+from caffelite.params import Array, Param
+from caffelite.plan.build import make_plan
+from caffelite.plan.kernel import Engine
+from caffelite.prototxt.source import NetSource, read_net
+from caffelite.random import RandomSource
+from caffelite.storage import Storage, memory_limit
+from caffelite.types import Phase, Shape, shape_text
+from caffelite.weights import LayerRecord, load_weights, write_caffemodel, write_hdf5_weights
+
+MAX_PLANS = 8  # shapes whose plans are kept; the least recently used goes first
+
+Shapes = dict[str, Shape]
+
+
+class Model:
+    """A net for one phase on one engine.
+
+    ``observe=True`` keeps every blob for the user to look at; ``False`` lets the plan reuse memory. ``backward``:
+    whether gradients will ever be asked for. ``seed`` fixes fillers, dropout and data draws; -1 takes a fresh one,
+    which ``model.random.seed`` shows.
+    """
+
+    def __init__(
+        self,
+        source: NetSource,
+        phase: Phase = Phase.TEST,
+        *,
+        state: State | None = None,
+        level: int = 0,
+        stages: Sequence[str] = (),
+        engine: Engine | str = "cpu",
+        precision: str = "float32",
+        seed: int = -1,
+        observe: bool = True,
+        backward: bool = True,
+        fuse: bool = True,
+        force_backward: bool = False,
+        share: Model | None = None,
+    ):
+        self.source = source
+        self.state = state or State(phase, level, tuple(stages))
+        self.engine = get_engine(engine, precision) if isinstance(engine, str) else engine
+        self.random = share.random if share else RandomSource(seed)
+        self.observe, self.backward_wanted, self.fuse = observe, backward, fuse
+        self.passes, self.hooks = Passes(), Hooks()
+        self._force_backward = force_backward
+        self._sessions: dict[str, dict[str, Any]] = {}
+        self._plans: OrderedDict[tuple[tuple[str, Shape], ...], Executor] = OrderedDict()
+        self._shapes: Shapes = {}
+        self.storage = Storage(self.engine)
+        graph = self._build({})
+        self.params: dict[str, list[Param]] = self._make_params(graph, share)
+        self.executor = self._executor_for(graph)
+
+    @classmethod
+    def load(cls, net: str | Path, weights: str | Path | None = None, **options: Any) -> Model:
+        """Reads a prototxt and, if given, a weights file. Options are those of the constructor."""
+        model = cls(read_net(net), **options)
+        if weights is not None:
+            model.load_weights(weights)
+        return model
+
+    # -- the net ----------------------------------------------------------------------------------------
+
+    @property
+    def graph(self) -> Graph:
+        return self.executor.plan.graph
+
+    @property
+    def nodes(self) -> Sequence[Node]:
+        return self.graph.nodes
+
+    @property
+    def name(self) -> str:
+        return self.graph.name
+
+    @property
+    def phase(self) -> Phase:
+        return self.graph.phase
+
+    @property
+    def learnables(self) -> list[tuple[ParamUse, Param]]:
+        """Owned parameters in Caffe's order, statistics included."""
+        return [(use, self.params[use.layer][use.index]) for use in self.graph.params]
+
+    def layer_index(self, name: str) -> int:
+        """The position of a layer. Raises UsageError for an unknown name."""
+        node = self.graph.node(name)
+        if node is None:
+            raise UsageError(f"net '{self.name}' has no layer '{name}'")
+        return node.index
+
+    # -- shapes -----------------------------------------------------------------------------------------
+
+    def reshape(self, shapes: Mapping[str, Sequence[int]]) -> None:
+        """Gives inputs (or tops of data layers) other shapes; everything after them follows.
+
+        Plans are kept by shape. Raises NetError where the net cannot take the shapes, and is then as before.
+        """
+        wanted = {**self._shapes, **{name: tuple(int(d) for d in shape) for name, shape in shapes.items()}}
+        self._check_free(wanted)
+        key = tuple(sorted(wanted.items()))
+        known = self._plans.get(key)
+        self.executor = known or self._executor_for(self._build(wanted), key)
+        self._shapes = wanted
+        self._plans.move_to_end(key)
+        self.executor.activate()
+
+    def _check_free(self, shapes: Shapes) -> None:
+        free = {value.name for node in self.nodes if node.type == "Input" or node.layer.source for value in node.tops}
+        for name in shapes:
+            if name not in free:
+                raise UsageError(
+                    f"cannot reshape blob '{name}': its shape follows from the net's inputs ({', '.join(sorted(free)) or 'none'})"
+                )
+
+    def _build(self, shapes: Shapes) -> Graph:
+        return build_graph(
+            self.source, state=self.state, shapes=shapes, sessions=self._sessions, random=self.random,
+            force_backward=self._force_backward,
+        )  # fmt: skip
+
+    def _executor_for(self, graph: Graph, key: tuple[tuple[str, Shape], ...] = ()) -> Executor:
+        self._check_params(graph)
+        plan = make_plan(
+            graph, self.engine, observe=self.observe, backward=self.backward_wanted, fuse=self.fuse,
+            memory_limit=memory_limit(),
+        )  # fmt: skip
+        executor = Executor(plan, self.engine, self.storage, self.params, self.random, self.passes, self.hooks)
+        self._plans[key] = executor
+        if len(self._plans) > MAX_PLANS:
+            self._plans.popitem(last=False)
+        return executor
+
+    def _check_params(self, graph: Graph) -> None:
+        for node in graph.nodes:
+            for use in node.params:
+                have = self.params[use.layer][use.index].shape
+                if have != use.spec.shape:
+                    raise node.layer.shape_error(
+                        f"the new input shapes to keep param {use.index} ('{use.spec.name}') at {shape_text(have)}",
+                        shape_text(use.spec.shape),
+                        "this layer's weights fix the size of its bottom; only sizes that do not reach it may change",
+                    )
+
+    def follow_sources(self) -> None:
+        """Reshapes the net if its data layers are about to deliver other shapes."""
+        changed: Shapes = {}
+        for node in self.nodes:
+            if node.layer.source:
+                shapes = node.layer.next_shapes()
+                changed |= {
+                    value.name: shape for value, shape in zip(node.tops, shapes, strict=False) if value.shape != shape
+                }
+        if changed:
+            self.reshape(changed)
+
+    # -- parameters -------------------------------------------------------------------------------------
+
+    def _make_params(self, graph: Graph, share: Model | None) -> dict[str, list[Param]]:
+        params: dict[str, list[Param]] = {}
+        for node in graph.nodes:
+            theirs = share.params.get(node.name) if share and node.params else None
+            params[node.name] = theirs or [self._make_param(node, use, params) for use in node.params]
+        return params
+
+    def _make_param(self, node: Node, use: ParamUse, params: dict[str, list[Param]]) -> Param:
+        spec = use.spec
+        if use.owner is not None:
+            made = params.get(use.owner.layer, [])
+            if use.owner.layer == node.name:
+                raise NetError(f"layer '{node.name}': two of its params have the name '{use.shared_name}'")
+            return made[use.owner.index].reshaped(spec.shape)
+        rng = self.random.generator("filler", use.layer, use.index)
+        dtype = np.dtype(self.engine.dtype)
+        if spec.filler is None:
+            return Param(np.full(spec.shape, spec.value, dtype))
+        return Param(np.ascontiguousarray(fill(spec.filler, spec.shape, rng, dtype, node.layer)))
+
+    def load_weights(self, path: str | Path) -> LoadReport:
+        """Loads a caffemodel, HDF5 or safetensors file by layer names. Raises WeightsError or NetError."""
+        return load_params(self, load_weights(path), str(path))
+
+    def share_params(self, other: Model) -> None:
+        """Uses another net's parameters wherever layer names agree (pycaffe's ``share_with``)."""
+        for node in self.nodes:
+            theirs = other.params.get(node.name)
+            if theirs is None or not node.params:
+                continue
+            mine = self.params[node.name]
+            if [p.shape for p in theirs] != [p.shape for p in mine]:
+                raise NetError(f"cannot share params of layer '{node.name}': shapes differ between the nets")
+            self.params[node.name] = theirs
+        for executor in self._plans.values():
+            executor.forget()
+
+    def records(self, diffs: bool = False) -> Iterator[LayerRecord]:
+        """All layers as a weights file holds them."""
+        for node in self.nodes:
+            params = self.params[node.name]
+            message = type(node.layer.spec)()
+            message.CopyFrom(node.layer.spec)
+            message.ClearField("blobs")
+            yield LayerRecord(
+                node.name,
+                message.SerializeToString(),
+                [param.data for param in params],
+                [param.grad for param in params] if diffs else None,
+                [use.owner is None for use in node.params],
+            )
+
+    def save(self, path: str | Path, *, hdf5: bool | None = None, diffs: bool = False) -> None:
+        """Writes the weights, whole or not at all; HDF5 for names that end in ``.h5``. Raises SnapshotError."""
+        if str(path).endswith(".h5") if hdf5 is None else hdf5:
+            write_hdf5_weights(path, self.records(diffs))
+        else:
+            write_caffemodel(path, self.name, self.records(diffs))
+
+    def clear_grads(self) -> None:
+        """Makes all parameter gradients zero."""
+        for params in self.params.values():
+            for param in params:
+                param.clear_grad()
+
+    # -- passes -----------------------------------------------------------------------------------------
+
+    def forward(self, start: int = 0, end: int | None = None) -> float:
+        """Runs layers ``start`` to ``end`` (positions, inclusive); returns the loss."""
+        if start == 0:
+            self.follow_sources()
+        return self.executor.forward(start, end)
+
+    def backward(self, start: int | None = None, end: int = 0) -> None:
+        """Runs gradients from layer ``start`` down to ``end`` (positions, inclusive)."""
+        if not self.backward_wanted:
+            raise UsageError(f"net '{self.name}' was made with backward=False")
+        self.executor.backward(start, end)
+
+    def blob(self, name: str) -> Array:
+        """The live array of a blob, NCHW-shaped. Raises UsageError for an unknown name."""
+        value = self.graph.blobs.get(name)
+        if value is None:
+            raise UsageError(f"net '{self.name}' has no blob '{name}'")
+        return self.executor.data(value)
+
+    def outputs(self) -> dict[str, Array]:
+        """Copies of the net's outputs, C-contiguous."""
+        return {name: np.array(self.blob(name), order="C") for name in self.graph.outputs}
+
+    # -- going on later ---------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs besides weights: the count of passes and each layer's state."""
+        layers = {node.name: node.layer.state() for node in self.nodes}
+        return {"passes": self.passes.number, "layers": {name: state for name, state in layers.items() if state}}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Takes back what ``state_dict`` gave; layers that it does not name stay as they are."""
+        self.passes.number = int(state.get("passes", 0))
+        for node in self.nodes:
+            if node.name in state.get("layers", {}):
+                node.layer.restore(state["layers"][node.name])
+
+    def close(self) -> None:
+        """Stops data workers and closes files. Passes of nets without data layers still run."""
+        for node in self.nodes:
+            node.layer.close()

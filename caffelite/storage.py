@@ -1,0 +1,68 @@
+"""Memory of a net: named pieces that grow and stay, so that a thousand input sizes share one allocation each."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from caffelite.params import Array
+from caffelite.plan.kernel import CHANNELS_LAST, Engine
+from caffelite.plan.plan import Placement
+
+ARENA = "(arena)"
+
+
+class Storage:
+    """Pieces of memory by name. ``generation`` moves whenever a piece had to be allocated anew."""
+
+    def __init__(self, engine: Engine):
+        self._engine = engine
+        self._pieces: dict[str, Array] = {}
+        self.generation = 0
+
+    def take(self, name: str, nbytes: int) -> Array:
+        """At least ``nbytes`` bytes under a name, zero when new; smaller requests keep what is there."""
+        piece = self._pieces.get(name)
+        if piece is None or piece.nbytes < nbytes:
+            piece = self._engine.empty(max(nbytes, 1))
+            self._pieces[name] = piece
+            self.generation += 1
+        return piece
+
+    def array(self, placement: Placement) -> Array:
+        """The array that lies at a placement: of the operand's shape, strided as its layout says."""
+        operand, buffer = placement.operand, placement.buffer
+        name, offset = (buffer.name, 0) if buffer.offset is None else (ARENA, buffer.offset)
+        raw = self.take(name, offset + max(buffer.nbytes, operand.nbytes))[offset : offset + operand.nbytes]
+        flat = raw.view(operand.dtype)
+        if operand.layout == CHANNELS_LAST:
+            n, c, h, w = operand.shape
+            return flat.reshape(n, h, w, c).transpose(0, 3, 1, 2)
+        return flat.reshape(operand.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return sum(piece.nbytes for piece in self._pieces.values())
+
+
+def aligned_zeros(nbytes: int, alignment: int = 64) -> Array:
+    """Zeroed bytes at an address that vector loads like; pages come from the system when first touched."""
+    raw = np.zeros(nbytes + alignment, np.uint8)
+    start = -raw.ctypes.data % alignment
+    return raw[start : start + nbytes]
+
+
+def memory_limit() -> int:
+    """Bytes of memory that this process may ever have: the machine's, or the container's if that is less."""
+    limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 1 << 62
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            text = Path(path).read_text().strip()
+        except OSError:
+            continue
+        if text.isdecimal():
+            limit = min(limit, int(text))
+    return limit
