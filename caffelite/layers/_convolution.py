@@ -73,7 +73,9 @@ def read_sizes(layer: Layer, field: str, spatial: int, low: int, default: int | 
     if not values and (default is not None or not spatial):
         values = (default or 0,)
     if len(values) not in (1, spatial):
-        raise layer.error(f"{field} once or once for each of {spatial} spatial axes", f"{len(values)} values", field=field)
+        raise layer.error(
+            f"{field} once or once for each of {spatial} spatial axes", f"{len(values)} values", field=field
+        )
     if spatial and min(values) < low:
         raise layer.error(f"{field} >= {low}", _text(values), field=field)
     return values * spatial if len(values) == 1 else values
@@ -85,7 +87,9 @@ def _pair(layer: Layer, field: str, spatial: int) -> Shape:
     if not any(p.HasField(name) for name in names):
         return ()
     if spatial != 2:
-        raise layer.error(f"{stem}_h and {stem}_w only with 2 spatial axes", spatial, f"use {field}", names[0])
+        raise layer.error(
+            f"{stem}_h and {stem}_w only with 2 spatial axes", spatial, f"use {field}", names[0]
+        )
     if getattr(p, field):
         raise layer.error(f"either {field} or {stem}_h and {stem}_w", "both", field=field)
     return tuple(getattr(p, name) for name in names)
@@ -103,7 +107,9 @@ class ConvolutionBase(Layer):
 
     def setup(self) -> None:
         if self.p.num_output < 1:
-            raise self.error("num_output >= 1", self.p.num_output, "set convolution_param.num_output", "num_output")
+            raise self.error(
+                "num_output >= 1", self.p.num_output, "set convolution_param.num_output", "num_output"
+            )
 
     def infer(self, shapes: Sequence[Shape]) -> list[Shape]:
         x = shapes[0]
@@ -148,9 +154,13 @@ class ConvolutionBase(Layer):
         group, num_output = self.p.group, self.p.num_output
         for i, shape in enumerate(shapes):
             if shape != shapes[0]:
-                raise self.shape_error("bottoms of one shape, since they share weights", f"x[0]={shapes[0]}, x[{i}]={shape}")
+                raise self.shape_error(
+                    "bottoms of one shape, since they share weights", f"x[0]={shapes[0]}, x[{i}]={shape}"
+                )
         if channels < 1 or channels % group:
-            raise self.shape_error(f"channels in multiples of group {group}", f"x={shapes[0]} with {channels} channels")
+            raise self.shape_error(
+                f"channels in multiples of group {group}", f"x={shapes[0]} with {channels} channels"
+            )
         if num_output % group:
             raise self.error(f"num_output in multiples of group {group}", num_output, field="num_output")
 

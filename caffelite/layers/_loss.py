@@ -25,7 +25,9 @@ class Normalizer:
         elif p.HasField("normalize"):
             self.mode = "VALID" if p.normalize else "BATCH_SIZE"
         if self.mode not in ("FULL", "VALID", "BATCH_SIZE", "NONE"):
-            raise layer.error("normalization FULL, VALID, BATCH_SIZE or NONE", self.mode, field="normalization")
+            raise layer.error(
+                "normalization FULL, VALID, BATCH_SIZE or NONE", self.mode, field="normalization"
+            )
 
     def divisor(self, items: int, labels: int, valid: Any) -> float:
         """The divisor for a batch. ``valid``: how many labels are not ignored, a number or a scalar array."""
@@ -70,7 +72,9 @@ def _out_of_range(layer: Layer, label: Any, index: int, classes: int, ignore: in
         expected += f" or ignore_label {ignore}"
     fix = f"the layer below should have num_output of at least {value + 1:g}" if value >= classes else ""
     got = f"{value:g} at index {index}"
-    return DataError(layer_message(layer.name, layer.type, layer.location(), f"expected {expected}", got, fix))
+    return DataError(
+        layer_message(layer.name, layer.type, layer.location(), f"expected {expected}", got, fix)
+    )
 
 
 def check_labels(layer: Layer, x: Shape, label: Shape, axis: int) -> None:
@@ -87,4 +91,6 @@ def check_labels(layer: Layer, x: Shape, label: Shape, axis: int) -> None:
 def check_items(layer: Layer, x: Shape, other: Shape, name: str) -> None:
     """Raises ShapeError unless two bottoms have as many items, and items of as many elements."""
     if not x or not other or x[0] != other[0] or count(x, 1) != count(other, 1):
-        raise layer.shape_error(f"x and {name} with as many items of as many elements", f"x={x}, {name}={other}")
+        raise layer.shape_error(
+            f"x and {name} with as many items of as many elements", f"x={x}, {name}={other}"
+        )

@@ -19,5 +19,7 @@ def read_shape(layer: Layer, message: Any, field: str) -> Shape:
 def one_for_each(layer: Layer, values: list[Any], field: str, tops: int) -> list[Any]:
     """A repeated field with one entry for all tops or one for each, as one for each. Raises NetError."""
     if len(values) not in (1, tops):
-        raise layer.error(f"{field} once, or once for each of {tops} tops", f"{len(values)} times", field=field)
+        raise layer.error(
+            f"{field} once, or once for each of {tops} tops", f"{len(values)} times", field=field
+        )
     return values * tops if len(values) == 1 else values

@@ -36,7 +36,9 @@ class Accuracy(Layer):
         self.over = self.axis(self.p.axis, len(x))
         check_labels(self, x, label, self.over)
         if not 1 <= self.p.top_k <= x[self.over]:
-            raise self.error(f"top_k from 1 to {x[self.over]}, the number of classes", self.p.top_k, field="top_k")
+            raise self.error(
+                f"top_k from 1 to {x[self.over]}, the number of classes", self.p.top_k, field="top_k"
+            )
         return [(), (x[self.over],)][: len(self.spec.top)]
 
     def forward(self, xp: Any, x: Any, label: Any, y: Any, by_class: Any) -> None:

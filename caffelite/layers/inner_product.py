@@ -26,13 +26,17 @@ class InnerProduct(Layer):
 
     def setup(self) -> None:
         if self.p.num_output < 1:
-            raise self.error("num_output >= 1", self.p.num_output, "set inner_product_param.num_output", "num_output")
+            raise self.error(
+                "num_output >= 1", self.p.num_output, "set inner_product_param.num_output", "num_output"
+            )
 
     def infer(self, shapes: Sequence[Shape]) -> list[Shape]:
         x, outputs = shapes[0], self.p.num_output
         axis = self.axis(self.p.axis, len(x))
         inputs = count(x, axis)
-        self.param("W", (inputs, outputs) if self.p.transpose else (outputs, inputs), self.filler("weight_filler"))
+        self.param(
+            "W", (inputs, outputs) if self.p.transpose else (outputs, inputs), self.filler("weight_filler")
+        )
         if self.p.bias_term:
             self.param("b", (outputs,), self.filler("bias_filler"))
         else:

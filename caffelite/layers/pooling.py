@@ -69,14 +69,20 @@ class Pooling(Layer):
         p = self.p
         stride = self._sizes("stride", len(sizes), 1)
         pad = self._sizes("pad", len(sizes), 0)
-        kernel = self._global(sizes, stride, pad) if p.global_pooling else self._sizes("kernel_size", len(sizes), 1)
+        kernel = (
+            self._global(sizes, stride, pad)
+            if p.global_pooling
+            else self._sizes("kernel_size", len(sizes), 1)
+        )
         if any(pad) and self.method == "STOCHASTIC":
             raise self.error("pad: 0 with STOCHASTIC", pad, field="pad")
         if any(a >= k for a, k in zip(pad, kernel, strict=True) if a):
             raise self.error("pad smaller than the kernel", f"pad {pad}, kernel {kernel}", field="pad")
         out = tuple(self._count(*axis) for axis in zip(sizes, kernel, stride, pad, strict=True))
         if any(pad):  # without padding Caffe does not look where the last window starts
-            out = tuple(n - ((n - 1) * s >= size + a) for n, size, s, a in zip(out, sizes, stride, pad, strict=True))
+            out = tuple(
+                n - ((n - 1) * s >= size + a) for n, size, s, a in zip(out, sizes, stride, pad, strict=True)
+            )
         if min(out) < 1:
             raise self.shape_error(
                 "a kernel that fits the padded input",
@@ -93,7 +99,11 @@ class Pooling(Layer):
         if any(self.p.HasField(name) for name in ("kernel_size", "kernel_h", "kernel_w")):
             raise self.error("no kernel size with global_pooling: true", "one", field="global_pooling")
         if any(pad) or set(stride) != {1}:
-            raise self.error("pad 0 and stride 1 with global_pooling", f"pad {pad}, stride {stride}", field="global_pooling")
+            raise self.error(
+                "pad 0 and stride 1 with global_pooling",
+                f"pad {pad}, stride {stride}",
+                field="global_pooling",
+            )
         return sizes
 
     def _sizes(self, field: str, spatial: int, low: int) -> Shape:
@@ -103,7 +113,9 @@ class Pooling(Layer):
         if any(given) and p.HasField(field):
             raise self.error(f"either {field} or {stem}_h and {stem}_w", "both", field=field)
         if any(given) and not (all(given) and spatial == 2):
-            raise self.error(f"both {pair[0]} and {pair[1]}, with 2 spatial axes", f"{spatial} axes", field=pair[0])
+            raise self.error(
+                f"both {pair[0]} and {pair[1]}, with 2 spatial axes", f"{spatial} axes", field=pair[0]
+            )
         if field == "kernel_size" and not any(given) and not p.HasField(field):
             raise self.error("a kernel size", "none", "set kernel_size, or kernel_h and kernel_w", field)
         values = tuple(getattr(p, name) for name in pair) if any(given) else (getattr(p, field),) * spatial
@@ -172,7 +184,9 @@ class Pooling(Layer):
         if dx is None:
             return
         total = self._sum(xp, self.windows.pad_with(xp, x, 0))
-        share = dy * (total > 0) / xp.where(total > 0, total, 1)  # d/dx of sum(x^2) / sum(x): (2 x - y) / sum(x)
+        share = (
+            dy * (total > 0) / xp.where(total > 0, total, 1)
+        )  # d/dx of sum(x^2) / sum(x): (2 x - y) / sum(x)
         mean = xp.empty_like(dx)
         self._spread(xp, share * y, mean)
         self._spread(xp, share, dx)

@@ -46,7 +46,9 @@ class Reshape(Layer):
         p = self.p
         start = p.axis if p.axis >= 0 else ndim + p.axis + 1
         if not 0 <= start <= ndim:
-            raise self.error(f"an axis from {-ndim - 1} to {ndim} for a bottom with {ndim} axes", p.axis, field="axis")
+            raise self.error(
+                f"an axis from {-ndim - 1} to {ndim} for a bottom with {ndim} axes", p.axis, field="axis"
+            )
         if p.num_axes < -1 or start + p.num_axes > ndim:
             raise self.error(f"num_axes from -1 to {ndim - start}", p.num_axes, field="num_axes")
         return start, ndim if p.num_axes == -1 else start + p.num_axes
@@ -54,7 +56,9 @@ class Reshape(Layer):
     def _inferred(self, x: Shape, kept: Shape, dims: Shape) -> Shape:
         known = -count(kept) * count(dims)  # the -1 makes the product negative
         if known == 0 or count(x) % known:
-            raise self.shape_error(f"x with a multiple of {known} elements to infer dim: -1", f"x={x} with {count(x)}")
+            raise self.shape_error(
+                f"x with a multiple of {known} elements to infer dim: -1", f"x={x} with {count(x)}"
+            )
         return tuple(count(x) // known if dim == -1 else dim for dim in dims)
 
     def forward(self, xp: Any, x: Any, y: Any) -> None:

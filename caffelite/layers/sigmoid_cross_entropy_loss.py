@@ -1,0 +1,61 @@
+"""SigmoidCrossEntropyLoss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from caffelite.layers._loss import Normalizer, check_items
+from caffelite.layers.base import Layer
+from caffelite.layers.sigmoid import sigmoid
+from caffelite.types import Shape
+
+
+class SigmoidCrossEntropyLoss(Layer):
+    """Cross entropy of p = sigmoid(x): y = -sum of (t log p + (1 - t) log(1 - p)) / Z.
+
+    Z is set by ``loss_param``: BATCH_SIZE (default) N, VALID the elements not ignored, FULL all elements, NONE 1.
+    An element whose target, cut to an integer, is ``ignore_label`` counts nowhere (so 0 ignores 0.7 as well).
+
+    Bottoms: x (N, *S), scores; target (N, *S') with as many elements an item, probabilities.
+    Tops:    y ().
+    Gradient: (p - t) / Z to x; none to target.
+    Raises:  ShapeError if the numbers of items or of elements an item differ.
+    Source:  BVLC Caffe, sigmoid_cross_entropy_loss_layer.cpp.
+    """
+
+    bottoms: ClassVar[tuple[str, ...]] = ("x", "target")
+    message: ClassVar[str] = "loss_param"
+    loss: ClassVar[bool] = True
+    unforced: ClassVar[tuple[str, ...]] = ("target",)
+
+    def setup(self) -> None:
+        self.normalizer = Normalizer(self, default="BATCH_SIZE")
+
+    def infer(self, shapes: Sequence[Shape]) -> list[Shape]:
+        check_items(self, *shapes, "target")
+        return [()]
+
+    def forward(self, xp: Any, x: Any, target: Any, y: Any) -> None:
+        target, keep = self._split(xp, target, x.shape)
+        losses = xp.maximum(x, 0) - x * target + xp.log1p(xp.exp(-abs(x)))  # no exp of a positive number
+        y[...] = (losses * keep).sum() / self._divisor(keep)
+
+    def backward(self, xp: Any, x: Any, target: Any, dy: Any, dx: Any) -> None:
+        if dx is None:
+            return
+        target, keep = self._split(xp, target, x.shape)
+        sigmoid(xp, x, dx)
+        dx -= target
+        dx *= keep
+        dx *= float(dy) / self._divisor(keep)
+
+    def _split(self, xp: Any, target: Any, shape: Shape) -> tuple[Any, Any]:
+        """The targets in x's shape, and where they count."""
+        target = target.reshape(shape)
+        if self.normalizer.ignore is None:
+            return target, xp.ones_like(target, dtype=bool)
+        return target, xp.trunc(target) != self.normalizer.ignore
+
+    def _divisor(self, keep: Any) -> float:
+        return self.normalizer.divisor(len(keep), keep.size, keep.sum())

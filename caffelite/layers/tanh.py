@@ -1,0 +1,31 @@
+"""TanH."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from caffelite.layers.base import Layer
+from caffelite.types import Shape
+
+
+class TanH(Layer):
+    """y = tanh(x).
+
+    Bottoms: x, any shape.
+    Tops:    y, as x.
+    Source:  BVLC Caffe, tanh_layer.cpp.
+    """
+
+    message: ClassVar[str] = "tanh_param"
+    inplace: ClassVar[bool] = True
+
+    def infer(self, shapes: Sequence[Shape]) -> list[Shape]:
+        return [shapes[0]]
+
+    def forward(self, xp: Any, x: Any, y: Any) -> None:
+        xp.tanh(x, out=y)
+
+    def backward(self, xp: Any, y: Any, dy: Any, dx: Any) -> None:
+        if dx is not None:
+            xp.multiply(dy, 1 - y * y, out=dx)
