@@ -1,0 +1,112 @@
+"""Nets and solvers as the rest of the library takes them: upgraded messages that know where they came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from caffelite.errors import UsageError
+from caffelite.prototxt.binary import read_binary, read_bytes
+from caffelite.prototxt.positions import NO_SOURCE, Positions, Where
+from caffelite.prototxt.schema import Message, from_foreign, is_ours, message, type_name
+from caffelite.prototxt.text import parse_text
+from caffelite.prototxt.upgrade import upgrade_net, upgrade_solver
+
+__all__ = [
+    "NO_SOURCE",
+    "NetSource",
+    "Positions",
+    "SolverSource",
+    "Where",
+    "net_from_message",
+    "parse_net",
+    "parse_solver",
+    "read_net",
+    "read_solver",
+    "solver_from_message",
+]
+
+
+@dataclass
+class NetSource:
+    """A net: the upgraded NetParameter, which has only current ``layer`` fields.
+
+    ``origins`` says for each layer of the message where it stands in its text; ``file`` is the text's name, empty
+    for nets that came from none; ``notes`` tell what the upgrade did and which unknown fields were ignored.
+    """
+
+    message: Message
+    origins: list[Where]
+    file: str = ""
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class SolverSource:
+    """A solver: the upgraded SolverParameter and its place. Nets inside it are not upgraded yet:
+    ``net_from_message(source.message.net_param, source.file, source.where.inside("net_param"))`` does that."""
+
+    message: Message
+    where: Where
+    file: str = ""
+    notes: list[str] = field(default_factory=list)
+
+
+def read_net(path: str | Path, *, lenient: bool = False) -> NetSource:
+    """A net from a prototxt file, of any generation.
+
+    ``lenient`` turns unknown fields into notes. Raises MissingFileError, PrototxtError with all problems found.
+    """
+    return parse_net(read_bytes(path, "net"), str(path), lenient=lenient)
+
+
+def parse_net(text: str | bytes, file: str = "<text>", *, lenient: bool = False) -> NetSource:
+    """A net from text; ``file`` is what messages call it. Raises PrototxtError."""
+    net, positions, notes = parse_text(text, "NetParameter", file, lenient=lenient)
+    source = net_from_message(net, file, Where(positions))
+    source.notes = notes + source.notes
+    return source
+
+
+def net_from_message(net: Message | bytes, file: str = "", where: Where = NO_SOURCE) -> NetSource:
+    """A net from a NetParameter: ours, one of a real ``caffe_pb2`` (a fork's too), or its bytes.
+
+    The message is not changed. Raises NetError.
+    """
+    if isinstance(net, bytes):
+        net = read_binary(net, "NetParameter")
+    elif not is_ours(net):
+        net = _from_other(net)
+    upgraded = upgrade_net(net, where)
+    return NetSource(upgraded.net, upgraded.origins, file, upgraded.notes)
+
+
+def read_solver(path: str | Path) -> SolverSource:
+    """A solver from a prototxt file. Raises MissingFileError, PrototxtError with all problems found.
+
+    A missing ``snapshot_prefix`` becomes the path of the file without its extension.
+    """
+    return parse_solver(read_bytes(path, "solver"), str(path))
+
+
+def parse_solver(text: str | bytes, file: str = "") -> SolverSource:
+    """A solver from text. ``file`` is what messages call it and what ``snapshot_prefix`` is made of.
+
+    Raises PrototxtError.
+    """
+    solver, positions, notes = parse_text(text, "SolverParameter", file or "<text>")
+    where = Where(positions)
+    return SolverSource(solver, where, file, notes + upgrade_solver(solver, file, where))
+
+
+def solver_from_message(solver: Message, file: str = "") -> SolverSource:
+    """A solver from a SolverParameter, ours or one of a real ``caffe_pb2``. The message is not changed."""
+    own = message("SolverParameter")()
+    own.CopyFrom(solver if is_ours(solver) else from_foreign(solver, "SolverParameter"))
+    return SolverSource(own, NO_SOURCE, file, upgrade_solver(own, file, NO_SOURCE))
+
+
+def _from_other(net: Message) -> Message:
+    if not hasattr(net, "DESCRIPTOR") or type_name(net) != "NetParameter":
+        raise UsageError(f"expected a NetParameter, got {type(net).__name__}")
+    return from_foreign(net, "NetParameter")

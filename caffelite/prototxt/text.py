@@ -1,0 +1,288 @@
+"""Reads protobuf's text format into messages, remembers where everything stood, and finds all errors at once.
+
+protobuf's own reader stops at the first error and forgets positions; this one goes on after each, so that a
+file with six mistakes is reported with six places. What it accepts is what Caffe's reader accepts.
+"""
+
+from __future__ import annotations
+
+from caffelite.errors import Problem, PrototxtError
+from caffelite.prototxt.hints import Frame, fix_for_unknown, nearest_field
+from caffelite.prototxt.positions import Lines, Positions, Spot
+from caffelite.prototxt.scalars import BadValueError, Scalar, read_scalar
+from caffelite.prototxt.schema import Field, Message, MessageType, message, message_type
+from caffelite.prototxt.tokens import CLOSERS, OPENERS, Token, missing_closers, shown, tokenize
+
+_CLOSER = {"{": "}", "<": ">", "[": "]"}
+
+
+def parse_text(
+    text: str | bytes, name: str, file: str = "<text>", *, lenient: bool = False
+) -> tuple[Message, Positions, list[str]]:
+    """A message of the type ``name``, the positions of its fields, and notes.
+
+    ``lenient`` turns fields that the schema lacks into notes. Bytes are taken as UTF-8; others may stand in
+    comments. Raises PrototxtError with every problem of the text, in its order.
+    """
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "surrogateescape")
+    lines = Lines(text.removeprefix("\ufeff"), file)
+    reader = _Reader(text.removeprefix("\ufeff"), lines, lenient)
+    result, spot = message(name)(), Spot(0)
+    if "\0" in text:
+        raise PrototxtError([Problem(lines.location(0), "this is a binary file, not a prototxt")])
+    reader.read(result, message_type(name), spot)
+    if reader.problems:
+        raise PrototxtError(sorted(reader.problems, key=lambda problem: problem.location))
+    return result, Positions(lines, spot), reader.notes
+
+
+class _Reader:
+    """One pass over the tokens of a text."""
+
+    def __init__(self, text: str, lines: Lines, lenient: bool):
+        self.problems: list[Problem] = []
+        self.notes: list[str] = []
+        self._text = text
+        self._lines = lines
+        self._lenient = lenient
+        self._tokens = tokenize(text)
+        self._missing = missing_closers(self._tokens)
+        self._at = 0
+        self._frames: list[Frame] = []
+
+    def read(self, result: Message, type_: MessageType, spot: Spot) -> None:
+        """Fills a message from the whole text."""
+        self._body(result, Frame(type_, "", 0), spot, "end")
+
+    def _body(self, result: Message, frame: Frame, spot: Spot, closer: str) -> None:
+        """Fields up to the closing token, which is taken too."""
+        self._frames.append(frame)
+        fields = frame.type.fields
+        while True:
+            kind, text, offset = self._tokens[self._at]
+            if kind == "word":
+                field = fields.get(text)
+                if field is not None:
+                    self._field(field, result, spot)
+                elif self._ends_unclosed(text):
+                    self._report(offset, f"{self._unclosed(frame)}, got '{text}'")
+                    break
+                else:
+                    self._unknown(result)
+            elif kind == closer or kind == "end":
+                self._at += kind != "end"
+                if kind != closer:
+                    self._report(offset, f"{self._unclosed(frame)}, got the end of the file")
+                break
+            elif self._stray(closer):
+                break
+        for name in frame.type.required:
+            if name not in spot.fields:
+                self._report(spot.offset, f"{frame} has no '{name}', which it needs")
+        self._frames.pop()
+
+    def _field(self, field: Field, result: Message, spot: Spot) -> None:
+        """One known field: name, colon, value or list of values, separator."""
+        name, offset = field.name, self._tokens[self._at][2]
+        self._at += 1
+        colon = self._take(":")
+        known = spot.fields.setdefault(name, [])
+        if known and not field.repeated:
+            first = known[0] if isinstance(known[0], int) else known[0].offset
+            self._report(offset, f"'{name}' is given twice, first at line {self._lines.location(first).line}")
+        if field.kind != "message" and not colon:
+            self._report(self._tokens[self._at][2], f"expected ':' after '{name}', got {self._got()}")
+        if self._tokens[self._at][0] == "[":
+            self._list(field, result, known)
+        else:
+            self._value(field, result, known, offset)
+        if self._tokens[self._at][0] in (";", ","):
+            self._at += 1
+
+    def _list(self, field: Field, result: Message, known: list[int | Spot]) -> None:
+        """``[value, value]``, the short form of a repeated field."""
+        opened = self._tokens[self._at][2]
+        if not field.repeated:
+            self._report(opened, f"'{field.name}' takes one value, not a list")
+        self._at += 1
+        while not self._take("]"):
+            before = self._at
+            self._value(field, result, known, self._tokens[self._at][2])
+            if not self._take(",") and self._tokens[self._at][0] != "]" or self._at == before:
+                self._report(self._tokens[self._at][2], f"expected ',' or ']' in a list, got {self._got()}")
+                self._skip_line()
+                self._take("]")
+                return
+
+    def _value(self, field: Field, result: Message, known: list[int | Spot], offset: int) -> None:
+        """One value, added to the message and to the positions."""
+        if field.kind == "message":
+            self._submessage(field, result, known, offset)
+            return
+        value = self._scalar(field)
+        if value is None:
+            known.append(offset)
+            return
+        if field.repeated:
+            getattr(result, field.name).append(value)
+        else:
+            setattr(result, field.name, value)
+        known.append(offset)
+
+    def _submessage(self, field: Field, result: Message, known: list[int | Spot], offset: int) -> None:
+        kind, _, opened = self._tokens[self._at]
+        if kind not in ("{", "<"):
+            self._report(opened, f"expected '{{' after '{field.name}', got {self._got()}")
+            self._skip_value()
+            known.append(offset)
+            return
+        self._at += 1
+        if field.repeated:
+            child = getattr(result, field.name).add()
+        else:
+            child = getattr(result, field.name)
+            child.SetInParent()
+        spot = Spot(offset)
+        known.append(spot)
+        self._body(child, Frame(message_type(field.type), field.name, opened), spot, _CLOSER[kind])
+
+    def _scalar(self, field: Field) -> Scalar | None:
+        """The value at the current token; None, after a report, if there is none."""
+        start = self._at
+        if self._is_absent():
+            self._report(self._tokens[start][2], f"{field.name}: expected a value, got {self._got()}")
+            return None
+        negative = self._take("-")
+        try:
+            value = read_scalar(field, self._tokens[self._at], negative)
+            self._at += 1
+            if field.kind in ("string", "bytes"):
+                while self._tokens[self._at][0] == "string":
+                    value += read_scalar(field, self._tokens[self._at], False)  # type: ignore[operator]
+                    self._at += 1
+        except BadValueError as error:
+            self._report(self._tokens[start if negative else self._at][2], error.message, error.fix)
+            self._skip_value()
+            return None
+        return value
+
+    def _is_absent(self) -> bool:
+        """Whether the next field, or the end of the message, stands where a value should."""
+        kind = self._tokens[self._at][0]
+        if kind == "word":
+            return self._tokens[self._at + 1][0] in (":", "{")
+        return kind in CLOSERS or kind in ("end", ";", ",", ":")
+
+    def _unknown(self, result: Message) -> None:
+        """A field that the message lacks. If it is nearly one that is a message, what is inside is checked too."""
+        frame = self._frames[-1]
+        _, word, offset = self._tokens[self._at]
+        meant = nearest_field(word, frame.type)
+        self._at += 1
+        self._report_unknown(word, offset, meant, result)
+        self._take(":")
+        kind, _, opened = self._tokens[self._at]
+        field = frame.type.fields[meant] if meant else None
+        if field and field.kind == "message" and kind in ("{", "<") and not self._lenient:
+            self._at += 1
+            inner = Frame(message_type(field.type), word, opened)
+            self._body(message(field.type)(), inner, Spot(offset), _CLOSER[kind])
+        else:
+            self._skip_value()
+        if self._tokens[self._at][0] in (";", ","):
+            self._at += 1
+
+    def _report_unknown(self, word: str, offset: int, meant: str | None, result: Message) -> None:
+        frame = self._frames[-1]
+        text = f"{frame} has no field '{word}'"
+        if self._lenient:
+            self.notes.append(f"{self._lines.location(offset)}: {text}; ignored")
+        elif meant:
+            self._report(offset, f"{text}; did you mean '{meant}'?")
+        else:
+            layer_type = result.type if frame.type.name == "LayerParameter" else ""
+            self._report(offset, text, fix_for_unknown(word, self._frames, layer_type))
+
+    def _ends_unclosed(self, word: str) -> bool:
+        """Whether an unknown field tells that a ``}`` is missing: some are, and a message around has the field."""
+        levels = next((n for n, f in enumerate(reversed(self._frames)) if word in f.type.fields), 0)
+        if not 0 < levels <= self._missing:
+            return False
+        self._missing -= 1
+        return True
+
+    def _stray(self, closer: str) -> bool:
+        """Reports a token that starts no field; True if it closes the message all the same."""
+        kind, text, offset = self._tokens[self._at]
+        if kind in ("}", ">"):
+            self._at += 1
+            if closer == "end":
+                self._report(offset, f"'{text}' closes nothing")
+                return False
+            self._report(offset, f"expected '{closer}' to close {self._frames[-1]}, got '{text}'")
+            return True
+        fix = "comments start with #" if text == "//" else ""
+        self._report(offset, f"expected the name of a field, got {self._got()}", fix)
+        self._skip_line()
+        return False
+
+    def _skip_value(self) -> None:
+        """Steps over a value that could not be read or that nobody wants."""
+        self._take("-")
+        kind, _, _ = self._tokens[self._at]
+        if kind in OPENERS:
+            self._skip_balanced()
+        elif kind == "string":
+            while self._tokens[self._at][0] == "string":
+                self._at += 1
+        elif kind == "number" or (kind == "word" and not self._is_absent()):
+            self._at += 1
+        if self._tokens[self._at][0] in ("bad", "unclosed", "number", "string"):
+            self._skip_line()
+
+    def _skip_line(self) -> None:
+        """Steps over at least one token, and up to the end of its line, of the message or to the next field."""
+        offset = self._tokens[self._at][2]
+        end = self._text.find("\n", offset)
+        end = len(self._text) if end < 0 else end
+        first = self._at
+        while self._tokens[self._at][2] < end and self._tokens[self._at][0] not in ("}", ">", "]"):
+            if self._tokens[self._at][0] in OPENERS:
+                self._skip_balanced()
+            elif self._at > first and self._starts_field():
+                return
+            else:
+                self._at += 1
+
+    def _starts_field(self) -> bool:
+        return self._tokens[self._at][0] == "word" and self._tokens[self._at + 1][0] in (":", "{")
+
+    def _skip_balanced(self) -> None:
+        """Steps over ``{ ... }``, ``< ... >`` or ``[ ... ]``."""
+        depth = 0
+        while self._tokens[self._at][0] != "end":
+            kind = self._tokens[self._at][0]
+            depth += (kind in OPENERS) - (kind in CLOSERS)
+            self._at += 1
+            if depth == 0:
+                return
+
+    def _take(self, kind: str) -> bool:
+        """Steps over the current token if it is of this kind."""
+        found = self._tokens[self._at][0] == kind
+        self._at += found
+        return found
+
+    def _got(self) -> str:
+        kind, text, _ = self._token()
+        return "the end of the file" if kind == "end" else shown(text)
+
+    def _token(self) -> Token:
+        return self._tokens[self._at]
+
+    def _unclosed(self, frame: Frame) -> str:
+        return f"expected '}}' to close '{frame}' opened at line {self._lines.location(frame.offset).line}"
+
+    def _report(self, offset: int, message_: str, fix: str = "") -> None:
+        self.problems.append(Problem(self._lines.location(offset), message_, fix))

@@ -1,0 +1,123 @@
+"""Layers of 2014 (``layers`` with an enumerated type) to the current form."""
+
+from __future__ import annotations
+
+from caffelite.prototxt.schema import Message, enum_name, message
+
+# The numbers stand for the same names; a few more were used by forks.
+_TYPES = {
+    "NONE": "",
+    "ABSVAL": "AbsVal",
+    "ACCURACY": "Accuracy",
+    "ARGMAX": "ArgMax",
+    "BATCH_NORM": "BatchNorm",
+    "BN": "BN",
+    "BNLL": "BNLL",
+    "CONCAT": "Concat",
+    "CONTRASTIVE_LOSS": "ContrastiveLoss",
+    "CONVOLUTION": "Convolution",
+    "CROP": "Crop",
+    "DATA": "Data",
+    "DECONVOLUTION": "Deconvolution",
+    "DROPOUT": "Dropout",
+    "DUMMY_DATA": "DummyData",
+    "ELTWISE": "Eltwise",
+    "ELTWISE_AFFINE": "EltwiseAffine",
+    "EUCLIDEAN_LOSS": "EuclideanLoss",
+    "EXP": "Exp",
+    "FLATTEN": "Flatten",
+    "HDF5_DATA": "HDF5Data",
+    "HDF5_OUTPUT": "HDF5Output",
+    "HINGE_LOSS": "HingeLoss",
+    "IM2COL": "Im2col",
+    "IMAGE_DATA": "ImageData",
+    "INFOGAIN_LOSS": "InfogainLoss",
+    "INNER_PRODUCT": "InnerProduct",
+    "INSANITY": "Insanity",
+    "LOCAL": "Local",
+    "LRN": "LRN",
+    "MEMORY_DATA": "MemoryData",
+    "MULTINOMIAL_LOGISTIC_LOSS": "MultinomialLogisticLoss",
+    "MVN": "MVN",
+    "NORMALIZE": "Normalize",
+    "PARSE_EVALUATE": "ParseEvaluate",
+    "PARSE_OUTPUT": "ParseOutput",
+    "POOLING": "Pooling",
+    "POWER": "Power",
+    "RELU": "ReLU",
+    "RELU6": "ReLU6",
+    "ROIPOOLING": "ROIPooling",
+    "SIGMOID": "Sigmoid",
+    "SIGMOID_CROSS_ENTROPY_LOSS": "SigmoidCrossEntropyLoss",
+    "SILENCE": "Silence",
+    "SLICE": "Slice",
+    "SOFTMAX": "Softmax",
+    "SOFTMAX_LOSS": "SoftmaxWithLoss",
+    "SPLIT": "Split",
+    "TANH": "TanH",
+    "THRESHOLD": "Threshold",
+    "TRIPLET_LOSS": "TripletLoss",
+    "WINDOW_DATA": "WindowData",
+}
+# Fields that became parts of ParamSpec, one entry for each blob.
+_PARAMS = {"param": "name", "blob_share_mode": "share_mode", "blobs_lr": "lr_mult", "weight_decay": "decay_mult"}
+_DATA = {"DATA": "data_param", "IMAGE_DATA": "image_data_param", "WINDOW_DATA": "window_data_param"}
+_TRANSFORMS = ("scale", "mean_file", "crop_size", "mirror")
+
+
+def v1_type_names() -> dict[str, str]:
+    """The current type of each enumerated one, such as ``SOFTMAX_LOSS``: ``SoftmaxWithLoss``."""
+    return dict(_TYPES)
+
+
+def move_data_transforms(net: Message) -> list[str]:
+    """Scale, mean, crop and mirror of data layers move into ``transform_param``, in place; notes on what moved.
+
+    As in Caffe all data layers get a ``transform_param`` if any needs one.
+    """
+    sources = [(layer, getattr(layer, param)) for layer in net.layers if (param := _data_param(layer))]
+    moved = [layer.name for layer, source in sources if any(source.HasField(name) for name in _TRANSFORMS)]
+    if not moved:
+        return []
+    for layer, source in sources:
+        layer.transform_param.SetInParent()
+        for name in _TRANSFORMS:
+            if source.HasField(name):
+                setattr(layer.transform_param, name, getattr(source, name))
+                source.ClearField(name)
+    return [f"layer '{name}': scale, mean_file, crop_size and mirror moved into transform_param" for name in moved]
+
+
+def upgrade_v1(net: Message) -> list[str]:
+    """Replaces ``layers`` by ``layer``, in place; notes on what was done."""
+    for old in net.layers:
+        _upgrade_layer(old, net.layer.add())
+    count = len(net.layers)
+    net.ClearField("layers")
+    return [f"{count} layers upgraded from the form of 2014 ('layers') to the current one ('layer')"]
+
+
+def _data_param(layer: Message) -> str | None:
+    return _DATA.get(enum_name("V1LayerParameter.LayerType", layer.type)) if layer.HasField("type") else None
+
+
+def _upgrade_layer(old: Message, new: Message) -> None:
+    for descriptor, value in old.ListFields():
+        name = descriptor.name
+        if name == "type":
+            new.type = _TYPES[enum_name("V1LayerParameter.LayerType", value)]
+        elif name in _PARAMS:
+            _set_params(new, _PARAMS[name], value)
+        elif name in ("name",):
+            new.name = value
+        elif name.endswith("_param"):
+            getattr(new, name).CopyFrom(value)
+        else:
+            getattr(new, name).extend(value)
+
+
+def _set_params(layer: Message, field: str, values: list[object]) -> None:
+    while len(layer.param) < len(values):
+        layer.param.append(message("ParamSpec")())
+    for param, value in zip(layer.param, values, strict=False):
+        setattr(param, field, value)
