@@ -1,0 +1,122 @@
+"""pycaffe's Blob and Layer over a living net: views, never copies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from caffelite.errors import UsageError
+from caffelite.graph.graph import Node
+from caffelite.params import Array, Param
+from caffelite.types import Shape, count
+
+if TYPE_CHECKING:
+    from caffelite.model import Model
+
+
+class Blob:
+    """What all blobs share: Caffe's legacy names for up to four axes."""
+
+    shape: Shape
+
+    @property
+    def count(self) -> int:
+        return count(self.shape)
+
+    def _legacy(self, axis: int) -> int:
+        if len(self.shape) > 4:
+            raise UsageError(f"num, channels, height and width are for at most 4 axes; this blob has shape {self.shape}")
+        return self.shape[axis] if axis < len(self.shape) else 1
+
+    @property
+    def num(self) -> int:
+        return self._legacy(0)
+
+    @property
+    def channels(self) -> int:
+        return self._legacy(1)
+
+    @property
+    def height(self) -> int:
+        return self._legacy(2)
+
+    @property
+    def width(self) -> int:
+        return self._legacy(3)
+
+
+class ParamBlob(Blob):
+    """A learnable blob: ``net.params['conv1'][0]``."""
+
+    def __init__(self, param: Param):
+        self._param = param
+
+    @property
+    def shape(self) -> Shape:  # type: ignore[override]
+        return self._param.shape
+
+    @property
+    def data(self) -> Array:
+        """The float32 master weights, live and writable."""
+        return self._param.data_view()
+
+    @property
+    def diff(self) -> Array:
+        """The gradient, added up since it was last cleared, live and writable."""
+        return self._param.grad_view()
+
+    def reshape(self, *dims: int) -> None:
+        """Accepts the shape that the blob has. Raises UsageError for another: weights are shaped by their layer."""
+        if tuple(dims) != self.shape:
+            raise UsageError(f"a parameter of shape {self.shape} cannot be reshaped to {tuple(dims)}: its layer gives the shape")
+
+
+class ValueBlob(Blob):
+    """A blob between layers: ``net.blobs['conv1']``. NCHW-shaped whatever the engine's layout."""
+
+    def __init__(self, model: Model, name: str, pending: dict[str, Shape]):
+        self._model, self._name, self._pending = model, name, pending
+
+    @property
+    def shape(self) -> Shape:  # type: ignore[override]
+        return self._pending.get(self._name) or self._model.graph.blobs[self._name].shape
+
+    @property
+    def data(self) -> Array:
+        """The values, live and writable. 4-D blobs may be channels-last in memory."""
+        executor = self._model.executor
+        value = self._model.graph.blobs[self._name]
+        if self._name in self._pending:
+            return self._ahead(executor.plan.data[value].buffer.name)
+        return executor.data(value)
+
+    @property
+    def diff(self) -> Array:
+        """The gradient, live and writable; zeros for a blob that no backward pass reaches."""
+        value = self._model.graph.blobs[self._name]
+        found = None if self._name in self._pending else self._model.executor.diff(value)
+        return self._ahead(f"{self._name}' (unreached)") if found is None else found
+
+    def reshape(self, *dims: int) -> None:
+        """Another shape for an input; the rest of the net follows at ``net.reshape()`` or the next forward pass."""
+        value = self._model.graph.blobs[self._name]
+        if value.producer.type != "Input" and not value.producer.layer.source:
+            raise UsageError(
+                f"blob '{self._name}' is computed by layer '{value.producer.name}'; reshape the net's inputs instead"
+            )
+        self._pending[self._name] = tuple(int(dim) for dim in dims)
+
+    def _ahead(self, piece: str) -> Array:
+        """An array of the new shape over the memory that the net will find the values in."""
+        dtype = np.dtype(self._model.engine.dtype)
+        nbytes = count(self.shape) * dtype.itemsize
+        return self._model.storage.take(piece, nbytes)[:nbytes].view(dtype).reshape(self.shape)
+
+
+class LayerView:
+    """pycaffe's Layer: ``net.layers[0].type``, ``.blobs``."""
+
+    def __init__(self, node: Node, params: list[Param]):
+        self.type = node.type
+        self.blobs = [ParamBlob(param) for param in params]

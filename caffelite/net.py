@@ -1,0 +1,242 @@
+"""pycaffe's Net: the names that scripts know, over :class:`caffelite.model.Model`. No logic of its own.
+
+Source of the names and their behaviour: ``pycaffe.py`` and ``_caffe.cpp`` of BVLC Caffe.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from caffelite import defaults
+from caffelite.blob import LayerView, ParamBlob, ValueBlob
+from caffelite.errors import UsageError
+from caffelite.model import Model
+from caffelite.loading import LoadReport
+from caffelite.params import Array
+from caffelite.prototxt.source import read_net
+from caffelite.types import Phase, Shape
+
+
+class Net:
+    """A net as pycaffe has it.
+
+    ``Net(network_file, phase, level=0, stages=None, weights=None)``, the deprecated
+    ``Net(network_file, weights, phase)``, or around a Model with ``Net.of(model)``. Beyond pycaffe: ``engine``,
+    ``precision`` and ``seed``; what is not given follows ``set_mode_cpu`` and ``set_random_seed``.
+    """
+
+    def __init__(
+        self,
+        network_file: str,
+        phase: int | str = Phase.TEST,
+        level: int = 0,
+        stages: Sequence[str] | None = None,
+        weights: str | None = None,
+        *,
+        engine: str | None = None,
+        precision: str = "float32",
+        seed: int | None = None,
+    ):
+        if isinstance(phase, str):  # the deprecated form: (file, weights, phase)
+            phase, weights, level = level, phase, 0
+        self._model = Model(
+            read_net(network_file), Phase(phase), level=level, stages=tuple(stages or ()),
+            engine=engine or defaults.engine(), precision=precision, seed=defaults.seed() if seed is None else seed,
+        )  # fmt: skip
+        if weights is not None:
+            self.copy_from(weights)
+
+    @classmethod
+    def of(cls, model: Model) -> Net:
+        """The pycaffe view of a model."""
+        net = cls.__new__(cls)
+        net._model = model
+        return net
+
+    # -- what is in it ----------------------------------------------------------------------------------
+
+    @property
+    def model(self) -> Model:
+        """The model underneath."""
+        return self._model
+
+    @property
+    def name(self) -> str:
+        return self.__dict__.get("name", self._model.name)
+
+    @name.setter
+    def name(self, value: str) -> None:
+        self.__dict__["name"] = value
+
+    @cached_property
+    def _pending(self) -> dict[str, Shape]:
+        return {}
+
+    @cached_property
+    def blobs(self) -> OrderedDict[str, ValueBlob]:
+        """Blobs by name, in the order of the net, split ones included."""
+        return OrderedDict((name, ValueBlob(self._model, name, self._pending)) for name in self._model.graph.blobs)
+
+    @property
+    def params(self) -> OrderedDict[str, list[ParamBlob]]:
+        """Learnable blobs of the layers that have any."""
+        return OrderedDict((name, [ParamBlob(p) for p in params]) for name, params in self._model.params.items() if params)
+
+    @property
+    def layers(self) -> list[LayerView]:
+        return [LayerView(node, self._model.params[node.name]) for node in self._model.nodes]
+
+    @property
+    def layer_dict(self) -> OrderedDict[str, LayerView]:
+        return OrderedDict(zip(self._layer_names, self.layers, strict=True))
+
+    @property
+    def _layer_names(self) -> list[str]:
+        return [node.name for node in self._model.nodes]
+
+    @property
+    def _blob_names(self) -> list[str]:
+        return list(self.blobs)
+
+    @property
+    def inputs(self) -> list[str]:
+        return self._model.graph.inputs
+
+    @property
+    def outputs(self) -> list[str]:
+        return self._model.graph.outputs
+
+    @property
+    def blob_loss_weights(self) -> OrderedDict[str, float]:
+        return OrderedDict((name, value.loss_weight) for name, value in self._model.graph.blobs.items())
+
+    @property
+    def top_names(self) -> OrderedDict[str, list[str]]:
+        return OrderedDict((node.name, [value.name for value in node.tops]) for node in self._model.nodes)
+
+    @property
+    def bottom_names(self) -> OrderedDict[str, list[str]]:
+        return OrderedDict((node.name, [value.name for value in node.bottoms]) for node in self._model.nodes)
+
+    # -- passes -----------------------------------------------------------------------------------------
+
+    def forward(
+        self, blobs: Sequence[str] | None = None, start: str | None = None, end: str | None = None, **kwargs: Array
+    ) -> dict[str, Array]:
+        """Runs the net, or the layers from ``start`` to ``end``; keywords set all inputs. Returns live views."""
+        first = self._layer_names.index(start) if start is not None else 0
+        last = self._layer_names.index(end) if end is not None else None
+        shown = set(self.top_names[end] if end is not None else self.outputs) | set(blobs or ())
+        if kwargs:
+            self._check_names(kwargs, self.inputs, "Input blob arguments do not match net inputs.")
+            for name, array in kwargs.items():
+                self._check_batch(array, self.blobs[name].shape, "Input")
+                self.blobs[name].data[...] = array
+        self._forward(first, last)
+        return {name: self.blobs[name].data for name in shown}
+
+    def backward(
+        self, diffs: Sequence[str] | None = None, start: str | None = None, end: str | None = None, **kwargs: Array
+    ) -> dict[str, Array]:
+        """Runs gradients, from ``start`` down to ``end``; keywords set all outputs' diffs. Returns live views."""
+        first = self._layer_names.index(start) if start is not None else None
+        last = self._layer_names.index(end) if end is not None else 0
+        shown = set(self.bottom_names[end] if end is not None else self.inputs) | set(diffs or ())
+        if kwargs:
+            self._check_names(kwargs, self.outputs, "Top diff arguments do not match net outputs.")
+            for name, array in kwargs.items():
+                self._check_batch(array, self.blobs[name].shape, "Diff")
+                self.blobs[name].diff[...] = array
+        self._backward(first, last)
+        return {name: self.blobs[name].diff for name in shown}
+
+    def _forward(self, start: int = 0, end: int | None = None) -> float:
+        self.reshape()
+        return self._model.forward(start, end)
+
+    def _backward(self, start: int | None = None, end: int = 0) -> None:
+        self._model.backward(start, end)
+
+    def forward_all(self, blobs: Sequence[str] | None = None, **kwargs: Array) -> dict[str, Array]:
+        """Runs any number of items through the net in batches of its size; returns copies."""
+        results: dict[str, list[Array]] = {}
+        for batch in self._batch(kwargs):
+            for name, array in self.forward(blobs=blobs, **batch).items():
+                results.setdefault(name, []).extend(array.copy())
+        items = len(next(iter(kwargs.values())))
+        return {name: np.asarray(rows[:items]) for name, rows in results.items()}
+
+    def _batch(self, blobs: dict[str, Array]) -> Iterator[dict[str, Array]]:
+        """Batches of the net's own size; the last one is filled up with zeros."""
+        size = self.blobs[next(iter(blobs))].shape[0]
+        items = len(next(iter(blobs.values())))
+        for start in range(0, items, size):
+            batch = {name: np.asarray(array[start : start + size]) for name, array in blobs.items()}
+            missing = size - len(next(iter(batch.values())))
+            yield {n: np.concatenate([a, np.zeros((missing, *a.shape[1:]), a.dtype)]) for n, a in batch.items()}
+
+    def reshape(self) -> None:
+        """Lets the net follow inputs whose blobs were reshaped."""
+        if self._pending:
+            wanted = dict(self._pending)
+            self._pending.clear()
+            self._model.reshape(wanted)
+
+    def clear_param_diffs(self) -> None:
+        self._model.clear_grads()
+
+    def set_input_arrays(self, data: Array, labels: Array) -> None:
+        """Hands arrays to the MemoryData layer that the net begins with."""
+        layer = self._model.nodes[0].layer
+        if layer.type != "MemoryData":
+            raise UsageError("set_input_arrays may only be called if the first layer is a MemoryDataLayer")
+        layer.set_arrays(data, labels)  # type: ignore[attr-defined]
+
+    # -- weights ----------------------------------------------------------------------------------------
+
+    def copy_from(self, weights: str) -> LoadReport:
+        """Loads weights by layer name and says which were loaded, skipped, and left as they were."""
+        return self._model.load_weights(weights)
+
+    load_hdf5 = copy_from
+
+    def share_with(self, other: Net) -> None:
+        self._model.share_params(other._model)
+
+    def save(self, path: str) -> None:
+        self._model.save(path, hdf5=False)
+
+    def save_hdf5(self, path: str) -> None:
+        self._model.save(path, hdf5=True)
+
+    # -- hooks ------------------------------------------------------------------------------------------
+
+    def before_forward(self, hook: Callable[[int], None]) -> None:
+        self._model.hooks.before_forward.append(hook)
+
+    def after_forward(self, hook: Callable[[int], None]) -> None:
+        self._model.hooks.after_forward.append(hook)
+
+    def before_backward(self, hook: Callable[[int], None]) -> None:
+        self._model.hooks.before_backward.append(hook)
+
+    def after_backward(self, hook: Callable[[int], None]) -> None:
+        self._model.hooks.after_backward.append(hook)
+
+    # -- checks -----------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _check_names(given: dict[str, Any], wanted: Sequence[str], message: str) -> None:
+        if set(given) != set(wanted):
+            raise UsageError(f"{message} Expected {sorted(wanted)}, got {sorted(given)}")
+
+    @staticmethod
+    def _check_batch(array: Array, shape: Shape, what: str) -> None:
+        if np.ndim(array) == 0 or np.shape(array)[0] != (shape[0] if shape else None):
+            if np.ndim(array) != len(shape) or np.ndim(array):
+                raise UsageError(f"{what} is not batch sized: expected shape {shape}, got {np.shape(array)}")
