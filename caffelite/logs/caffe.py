@@ -1,0 +1,78 @@
+"""Caffe's log format, which is that of the glog library::
+
+    I20261123 12:22:18.424001 31532 caffe.cpp:197] Use CPU.
+
+glog before 0.5 wrote ``I1123`` and Caffe's ``extract_seconds.py`` reads nothing else: glog's own switch,
+``GLOG_log_year_in_prefix=0`` in the environment, gives that form.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TextIO
+
+from caffelite.errors import SnapshotError
+from caffelite.log import Record
+
+YEAR_VARIABLE = "GLOG_log_year_in_prefix"
+_FALSE = ("0", "f", "n", "false", "no")
+
+
+def year_in_prefix() -> bool:
+    """Whether dates have eight digits; the environment may ask for four."""
+    return os.environ.get(YEAR_VARIABLE, "").strip().lower() not in _FALSE
+
+
+def format_record(record: Record, year: bool = True) -> str:
+    """A record with its prefix and one newline at its end. Further lines of its text have no prefix."""
+    now = time.localtime(record.time)
+    date = time.strftime("%Y%m%d %H:%M:%S" if year else "%m%d %H:%M:%S", now)
+    micros = int(record.time % 1 * 1e6)
+    line = f"{record.severity}{date}.{micros:06d} {record.thread:>5} {record.where}] {record.text}"
+    return line if line.endswith("\n") else line + "\n"
+
+
+class StderrSink:
+    """Standard error as it is at the time of each record (a test or a notebook may have replaced it)."""
+
+    def __init__(self, level: int = 0):
+        self.level = level
+
+    def write(self, record: Record) -> None:
+        if record.text and record.level >= self.level:
+            sys.stderr.write(format_record(record, year_in_prefix()))
+            sys.stderr.flush()
+
+    def close(self) -> None:
+        """Standard error stays open."""
+
+
+class FileSink:
+    """A log file in Caffe's format, added to if it is there. Raises SnapshotError if it cannot be written."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self._file: TextIO = self._open()
+
+    def _open(self) -> TextIO:
+        try:
+            return self.path.open("a", encoding="utf-8", buffering=1)
+        except OSError as error:
+            raise self._error(error) from error
+
+    def write(self, record: Record) -> None:
+        if not record.text:
+            return
+        try:
+            self._file.write(format_record(record, year_in_prefix()))
+        except OSError as error:
+            raise self._error(error) from error
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _error(self, error: OSError) -> SnapshotError:
+        return SnapshotError(f"cannot write the log '{self.path}': {error.strerror or error}")
