@@ -19,7 +19,7 @@ TARGET = REPOSITORY / "caffelite" / "prototxt" / "caffe.desc"
 
 
 def compile_descriptors(source: Path = SOURCE) -> bytes:
-    """The serialized FileDescriptorSet of a .proto file. Raises SystemExit with protoc's status if it fails."""
+    """The serialized FileDescriptorSet of a .proto file. Raises SystemExit with protoc's status on errors."""
     from grpc_tools import protoc
 
     with tempfile.TemporaryDirectory() as folder:
@@ -31,16 +31,16 @@ def compile_descriptors(source: Path = SOURCE) -> bytes:
 
 
 def is_fresh(compiled: bytes, target: Path = TARGET) -> bool:
-    """Whether the committed set describes the same messages (its bytes may differ between protoc versions)."""
+    """Whether the committed set describes the same messages (bytes may differ between protoc versions)."""
     from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-    return target.is_file() and FileDescriptorSet.FromString(target.read_bytes()) == FileDescriptorSet.FromString(
-        compiled
-    )
+    read = FileDescriptorSet.FromString
+    return target.is_file() and read(target.read_bytes()) == read(compiled)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     parser.add_argument("--check", action="store_true", help="write nothing")
     check = parser.parse_args().check
     compiled = compile_descriptors()

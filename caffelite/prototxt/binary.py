@@ -13,9 +13,10 @@ from caffelite.prototxt.schema import Message, message
 
 
 def read_binary(source: str | Path | bytes, name: str) -> Message:
-    """A message of the type ``name`` from a file or from its bytes. Fields that the schema lacks are kept unseen.
+    """A message of the type ``name`` from a file or from its bytes.
 
-    Raises MissingFileError, and DataError for bytes that are no such message.
+    Fields that the schema lacks are kept unseen. Raises MissingFileError, and DataError for bytes that are no
+    such message.
     """
     from google.protobuf.message import DecodeError
 

@@ -77,8 +77,8 @@ class Where:
     def at(self, *fields: str | int) -> Location:
         """The place of a field inside the message; of the innermost one around it that the text holds.
 
-        ``where.at("convolution_param", "num_output")`` is the line of ``num_output`` if it is given, otherwise
-        that of ``convolution_param`` or of the layer. Unknown (false) for nets that came from no text.
+        ``where.at("convolution_param", "num_output")`` is the line of ``num_output`` if it is given,
+        otherwise that of ``convolution_param`` or of the layer. Unknown (false) for nets without a text.
         """
         return self.positions.locate(self.path + fields) if self.positions else NOWHERE
 

@@ -17,6 +17,7 @@ _INTEGER = re.compile(r"0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*")
 _FLOAT = re.compile(r"(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[fF]?")
 _NOT_FINITE = {"inf": float("inf"), "infinity": float("inf"), "nan": float("nan")}
 _TRUTH = {"true": True, "True": True, "t": True, "false": False, "False": False, "f": False}
+_TRUTH_ALIASES = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 _RANGES = {
     "int32": (-(2**31), 2**31 - 1),
     "int64": (-(2**63), 2**63 - 1),
@@ -71,7 +72,8 @@ def _integer(field: Field, token: Token, negative: bool) -> int:
         raise BadValueError(f"{field.name}: expected an integer from 0 on, got -{text}")
     value = -value if negative else value
     if not low <= value <= high:
-        raise BadValueError(f"{field.name}: expected an integer from {low} to {high}, got {shown(str(value))[1:-1]}")
+        got = shown(str(value))[1:-1]
+        raise BadValueError(f"{field.name}: expected an integer from {low} to {high}, got {got}")
     return value
 
 
@@ -93,7 +95,8 @@ def _check_range(field: Field, text: str, value: float) -> None:
     except OverflowError:
         value = float("inf")
     if value == float("inf"):
-        raise BadValueError(f"{field.name}: {text} is too large for a {field.kind}", "write inf if that is meant")
+        fix = "write inf if that is meant"
+        raise BadValueError(f"{field.name}: {text} is too large for a {field.kind}", fix)
 
 
 def _bool(field: Field, token: Token, negative: bool) -> bool:
@@ -102,7 +105,7 @@ def _bool(field: Field, token: Token, negative: bool) -> bool:
         return _TRUTH[text]
     if not negative and kind == "number" and _INTEGER.fullmatch(text) and text.strip("0") in ("", "1"):
         return bool(text.strip("0"))
-    hint = suggestion(text.strip("\"'"), ["true", "false"], {"yes": "true", "on": "true", "no": "false", "off": "false"})
+    hint = suggestion(text.strip("\"'"), ["true", "false"], _TRUTH_ALIASES)
     raise BadValueError(f"{field.name}: expected true or false, got {_got(token, negative)}{hint}")
 
 
@@ -157,7 +160,8 @@ def _unescaped(field: Field, match: re.Match[bytes]) -> bytes:
             return chr(code).encode("utf-8", "surrogatepass")
     elif letter in _LETTERS:
         return _LETTERS[letter]
-    raise BadValueError(f"{field.name}: unknown escape {shown(match[0].decode('utf-8', 'replace'))} in a string")
+    escape = shown(match[0].decode("utf-8", "replace"))
+    raise BadValueError(f"{field.name}: unknown escape {escape} in a string")
 
 
 def _wrong(field: Field, token: Token, negative: bool, expected: str, fix: str = "") -> BadValueError:

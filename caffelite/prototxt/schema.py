@@ -25,8 +25,8 @@ _PACKAGE = "caffelite."
 class Field:
     """One field as the text reader and writer need it.
 
-    ``kind`` is protobuf's word (``int32``, ``float``, ``string``, ``enum``, ``message`` ...); ``type`` names the
-    message or enum; ``values`` are the names and numbers of an enum, in the order of the schema.
+    ``kind`` is protobuf's word (``int32``, ``float``, ``string``, ``enum``, ``message`` ...); ``type`` names
+    the message or enum; ``values`` are the names and numbers of an enum, in the order of the schema.
     """
 
     name: str
@@ -83,7 +83,7 @@ def is_ours(instance: object) -> bool:
 def from_foreign(foreign: Message, name: str) -> Message:
     """The same message in this schema, field by field by name, as the forks' numbers differ.
 
-    For messages of a real ``caffe_pb2``, BVLC's or a fork's. Raises NetError for a field that this schema lacks.
+    For messages of a real ``caffe_pb2``, BVLC's or a fork's. Raises NetError for what this schema lacks.
     """
     result = message(name)()
     _copy_fields(foreign, result, message_type(name))
@@ -94,7 +94,7 @@ def _copy_fields(source: Message, target: Message, type_: MessageType) -> None:
     for descriptor, value in source.ListFields():
         field = type_.fields.get(descriptor.name)
         if field is None:
-            raise NetError(f"{type_.name} has no field '{descriptor.name}', which a message of another schema has")
+            raise NetError(f"{type_.name} has no field '{descriptor.name}'; another schema's message does")
         if field.kind == "message":
             _copy_messages(value, target, field)
         elif field.kind == "enum":
@@ -118,7 +118,7 @@ def _copy_messages(value: Any, target: Message, field: Field) -> None:
 def _copy_enums(value: Any, target: Message, field: Field, names: Any) -> None:
     numbers = [field.values.get(names[number].name) for number in (value if field.repeated else [value])]
     if None in numbers:
-        raise NetError(f"{field.type} lacks a value of '{field.name}', which a message of another schema has")
+        raise NetError(f"{field.type} lacks a value that another schema's '{field.name}' has")
     if field.repeated:
         getattr(target, field.name).extend(numbers)
     else:
@@ -145,7 +145,8 @@ def _schema() -> _Schema:
         pool.AddSerializedFile(file.SerializeToString())
         _collect("", file.message_type, file.enum_type, messages, enums)
     classes: dict[str, type[Message]] = {
-        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(_PACKAGE + name)) for name in messages
+        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(_PACKAGE + name))
+        for name in messages
     }
     for cls in classes.values():
         copyreg.pickle(cls, _reduce)  # type: ignore[arg-type]  # classes are only known as Any

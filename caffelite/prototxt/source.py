@@ -1,4 +1,4 @@
-"""Nets and solvers as the rest of the library takes them: upgraded messages that know where they came from."""
+"""Nets and solvers as the rest of the library takes them: upgraded messages that know their origin."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ __all__ = [
 class NetSource:
     """A net: the upgraded NetParameter, which has only current ``layer`` fields.
 
-    ``origins`` says for each layer of the message where it stands in its text; ``file`` is the text's name, empty
-    for nets that came from none; ``notes`` tell what the upgrade did and which unknown fields were ignored.
+    ``origins`` says for each layer of the message where it stands in its text; ``file`` is the text's name,
+    empty for nets that came from none; ``notes`` tell what the upgrade did and which unknown fields were
+    ignored.
     """
 
     message: Message
@@ -43,8 +44,11 @@ class NetSource:
 
 @dataclass
 class SolverSource:
-    """A solver: the upgraded SolverParameter and its place. Nets inside it are not upgraded yet:
-    ``net_from_message(source.message.net_param, source.file, source.where.inside("net_param"))`` does that."""
+    """A solver: the upgraded SolverParameter and its place.
+
+    Nets inside it are not upgraded yet:
+    ``net_from_message(source.message.net_param, source.file, source.where.inside("net_param"))`` does that.
+    """
 
     message: Message
     where: Where
@@ -55,7 +59,7 @@ class SolverSource:
 def read_net(path: str | Path, *, lenient: bool = False) -> NetSource:
     """A net from a prototxt file, of any generation.
 
-    ``lenient`` turns unknown fields into notes. Raises MissingFileError, PrototxtError with all problems found.
+    ``lenient`` turns unknown fields into notes. Raises MissingFileError, and PrototxtError with all problems.
     """
     return parse_net(read_bytes(path, "net"), str(path), lenient=lenient)
 
@@ -71,18 +75,14 @@ def parse_net(text: str | bytes, file: str = "<text>", *, lenient: bool = False)
 def net_from_message(net: Message | bytes, file: str = "", where: Where = NO_SOURCE) -> NetSource:
     """A net from a NetParameter: ours, one of a real ``caffe_pb2`` (a fork's too), or its bytes.
 
-    The message is not changed. Raises NetError.
+    The message is not changed. Raises NetError, and DataError for bytes that are no NetParameter.
     """
-    if isinstance(net, bytes):
-        net = read_binary(net, "NetParameter")
-    elif not is_ours(net):
-        net = _from_other(net)
-    upgraded = upgrade_net(net, where)
+    upgraded = upgrade_net(_own(net, "NetParameter"), where)
     return NetSource(upgraded.net, upgraded.origins, file, upgraded.notes)
 
 
 def read_solver(path: str | Path) -> SolverSource:
-    """A solver from a prototxt file. Raises MissingFileError, PrototxtError with all problems found.
+    """A solver from a prototxt file. Raises MissingFileError, and PrototxtError with all problems.
 
     A missing ``snapshot_prefix`` becomes the path of the file without its extension.
     """
@@ -99,14 +99,20 @@ def parse_solver(text: str | bytes, file: str = "") -> SolverSource:
     return SolverSource(solver, where, file, notes + upgrade_solver(solver, file, where))
 
 
-def solver_from_message(solver: Message, file: str = "") -> SolverSource:
-    """A solver from a SolverParameter, ours or one of a real ``caffe_pb2``. The message is not changed."""
+def solver_from_message(solver: Message | bytes, file: str = "") -> SolverSource:
+    """A solver from a SolverParameter: ours, one of a real ``caffe_pb2``, or its bytes.
+
+    The message is not changed. Raises NetError, and DataError for bytes that are no SolverParameter.
+    """
     own = message("SolverParameter")()
-    own.CopyFrom(solver if is_ours(solver) else from_foreign(solver, "SolverParameter"))
+    own.CopyFrom(_own(solver, "SolverParameter"))
     return SolverSource(own, NO_SOURCE, file, upgrade_solver(own, file, NO_SOURCE))
 
 
-def _from_other(net: Message) -> Message:
-    if not hasattr(net, "DESCRIPTOR") or type_name(net) != "NetParameter":
-        raise UsageError(f"expected a NetParameter, got {type(net).__name__}")
-    return from_foreign(net, "NetParameter")
+def _own(given: Message | bytes, name: str) -> Message:
+    """The given message in our schema; itself if it is in it."""
+    if isinstance(given, bytes):
+        return read_binary(given, name)
+    if not hasattr(given, "DESCRIPTOR") or type_name(given) != name:
+        raise UsageError(f"expected a {name}, got {type(given).__name__}")
+    return given if is_ours(given) else from_foreign(given, name)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 
-def did_you_mean(word: str, candidates: Iterable[str], aliases: Mapping[str, str] | None = None) -> str | None:
+def did_you_mean(
+    word: str, candidates: Iterable[str], aliases: Mapping[str, str] | None = None
+) -> str | None:
     """The candidate that ``word`` was probably meant to be, or None.
 
     Tried in order: the same letters but for case and separators (``relu`` for ``ReLU``), the ``aliases``

@@ -26,11 +26,12 @@ def parse_text(
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8", "surrogateescape")
-    lines = Lines(text.removeprefix("\ufeff"), file)
-    reader = _Reader(text.removeprefix("\ufeff"), lines, lenient)
-    result, spot = message(name)(), Spot(0)
+    text = text.removeprefix("\ufeff")
+    lines = Lines(text, file)
+    reader = _Reader(text, lines, lenient)
     if "\0" in text:
         raise PrototxtError([Problem(lines.location(0), "this is a binary file, not a prototxt")])
+    result, spot = message(name)(), Spot(0)
     reader.read(result, message_type(name), spot)
     if reader.problems:
         raise PrototxtError(sorted(reader.problems, key=lambda problem: problem.location))
@@ -175,7 +176,7 @@ class _Reader:
         return kind in CLOSERS or kind in ("end", ";", ",", ":")
 
     def _unknown(self, result: Message) -> None:
-        """A field that the message lacks. If it is nearly one that is a message, what is inside is checked too."""
+        """A field that the message lacks. If it is nearly one with fields, those are checked too."""
         frame = self._frames[-1]
         _, word, offset = self._tokens[self._at]
         meant = nearest_field(word, frame.type)
@@ -205,7 +206,7 @@ class _Reader:
             self._report(offset, text, fix_for_unknown(word, self._frames, layer_type))
 
     def _ends_unclosed(self, word: str) -> bool:
-        """Whether an unknown field tells that a ``}`` is missing: some are, and a message around has the field."""
+        """Whether an unknown field shows that a ``}`` is missing: one is, and a message around has it."""
         levels = next((n for n, f in enumerate(reversed(self._frames)) if word in f.type.fields), 0)
         if not 0 < levels <= self._missing:
             return False
@@ -242,7 +243,7 @@ class _Reader:
             self._skip_line()
 
     def _skip_line(self) -> None:
-        """Steps over at least one token, and up to the end of its line, of the message or to the next field."""
+        """Steps up to the end of the line or of the message, or to the next field, but over one token."""
         offset = self._tokens[self._at][2]
         end = self._text.find("\n", offset)
         end = len(self._text) if end < 0 else end

@@ -1,8 +1,9 @@
 """The tokens of protobuf's text format.
 
-A token is ``(kind, text, offset)``. Symbols ``{ } < > [ ] : ; , -`` are their own kind; the others are ``word``,
-``number`` (anything that starts like one, checked when its field is known), ``string`` (in its quotes),
-``unclosed`` (a string without its closing quote), ``bad`` (any other character) and, once and last, ``end``.
+A token is ``(kind, text, offset)``. Symbols ``{ } < > [ ] : ; , -`` are their own kind; the others are
+``word``, ``number`` (anything that starts like one, checked when its field is known), ``string`` (in its
+quotes), ``unclosed`` (a string without its closing quote), ``bad`` (any other character) and, once and last,
+``end``.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def tokenize(text: str) -> list[Token]:
 
 
 def _tokenize(text: str, start: int, tokens: list[Token]) -> int | None:
-    """Appends tokens up to the end (None) or to an unclosed string; what may close messages after it is kept."""
+    """Appends tokens up to the end, or to an unclosed string: then where to go on, before any closers."""
     for match in _TOKEN.finditer(text, start):
         kind = match.lastgroup
         if kind is None:

@@ -1,7 +1,8 @@
 """Old forms of nets and solvers to the current one, as Caffe does when it reads a file.
 
-Four generations of nets are in use: layers of 2013 (V0, a ``layer`` inside ``layers``), of 2014 (V1, ``layers``
-with an enumerated type), current ones with ``input`` fields, and current ones with an ``Input`` layer.
+Four generations of nets are in use: layers of 2013 (V0, a ``layer`` inside ``layers``), of 2014 (V1,
+``layers`` with an enumerated type), current ones with ``input`` fields, and current ones with an ``Input``
+layer.
 Semantics: Caffe's src/caffe/util/upgrade_proto.cpp; where that ends the process, an exception names the line.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from caffelite.errors import CaffeliteError, NetError, Problem, PrototxtError
+from caffelite.errors import NetError, Problem, PrototxtError
 from caffelite.prototxt.positions import Where
 from caffelite.prototxt.schema import Message, enum_name, message
 from caffelite.prototxt.upgrade_v0 import UpgradeError, upgrade_v0
@@ -28,7 +29,7 @@ class Upgraded:
 
 
 def upgrade_net(net: Message, where: Where) -> Upgraded:
-    """A copy of a NetParameter with current ``layer`` fields only. Raises NetError (PrototxtError with a text)."""
+    """A copy of a NetParameter with current ``layer`` fields only. Raises NetError."""
     _check_one_generation(net, where)
     kind = "layers" if net.layers else "layer"
     result = message("NetParameter")()
@@ -65,8 +66,8 @@ def upgrade_solver(solver: Message, file: str, where: Where) -> list[str]:
     return notes + _complete_snapshot_prefix(solver, file)
 
 
-def refusal(location: Location, text: str, fix: str = "") -> CaffeliteError:
-    """The error for a net that cannot be upgraded; with its place if it has one."""
+def refusal(location: Location, text: str, fix: str = "") -> NetError:
+    """The error for a message that cannot be upgraded: a PrototxtError if its place is known."""
     if location:
         return PrototxtError([Problem(location, text, fix)])
     return NetError(f"{text}\n  Fix: {fix}" if fix else text)
@@ -88,7 +89,7 @@ def _check_one_generation(net: Message, where: Where) -> None:
         raise refusal(
             where.at("layers", 0),
             "the net has both 'layer' (current form) and 'layers' (form of 2014) fields",
-            "write all layers in the current form: layer { type: \"Convolution\" ... }",
+            'write all layers in the current form: layer { type: "Convolution" ... }',
         )
 
 
@@ -102,7 +103,7 @@ def _upgrade_v0(upgraded: Upgraded) -> None:
 
 
 def _replace_input_fields(upgraded: Upgraded, where: Where) -> None:
-    """``input`` with ``input_shape`` or ``input_dim`` becomes an Input layer named "input" in the first place."""
+    """``input`` with ``input_shape`` or ``input_dim`` becomes an Input layer "input" in the first place."""
     net = upgraded.net
     if not net.input:
         return
@@ -139,7 +140,7 @@ def _input_shapes(net: Message, where: Where) -> list[Message]:
 
 
 def _freeze_batch_norm(upgraded: Upgraded) -> None:
-    """Three ``param`` of a BatchNorm are its statistics, as files of 2015 give them: no rule may train them."""
+    """Three ``param`` of a BatchNorm are its statistics, as files of 2015 give them: never trained."""
     for layer in upgraded.net.layer:
         if layer.type == "BatchNorm" and len(layer.param) == 3:
             for param in layer.param:
@@ -148,7 +149,7 @@ def _freeze_batch_norm(upgraded: Upgraded) -> None:
 
 
 def _complete_snapshot_prefix(solver: Message, file: str) -> list[str]:
-    """The default is the solver's file without extension; of a directory, a file of the solver's name in it."""
+    """Default: the solver's file without extension. For a directory: a file of the solver's name in it."""
     if not file:
         return []
     stem = os.path.splitext(file)[0]

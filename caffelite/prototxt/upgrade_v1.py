@@ -60,18 +60,18 @@ _TYPES = {
     "WINDOW_DATA": "WindowData",
 }
 # Fields that became parts of ParamSpec, one entry for each blob.
-_PARAMS = {"param": "name", "blob_share_mode": "share_mode", "blobs_lr": "lr_mult", "weight_decay": "decay_mult"}
+_PARAMS = {
+    "param": "name",
+    "blob_share_mode": "share_mode",
+    "blobs_lr": "lr_mult",
+    "weight_decay": "decay_mult",
+}
 _DATA = {"DATA": "data_param", "IMAGE_DATA": "image_data_param", "WINDOW_DATA": "window_data_param"}
 _TRANSFORMS = ("scale", "mean_file", "crop_size", "mirror")
 
 
-def v1_type_names() -> dict[str, str]:
-    """The current type of each enumerated one, such as ``SOFTMAX_LOSS``: ``SoftmaxWithLoss``."""
-    return dict(_TYPES)
-
-
 def move_data_transforms(net: Message) -> list[str]:
-    """Scale, mean, crop and mirror of data layers move into ``transform_param``, in place; notes on what moved.
+    """Scale, mean, crop and mirror of data layers move into ``transform_param``, in place; notes on these.
 
     As in Caffe all data layers get a ``transform_param`` if any needs one.
     """
@@ -85,7 +85,7 @@ def move_data_transforms(net: Message) -> list[str]:
             if source.HasField(name):
                 setattr(layer.transform_param, name, getattr(source, name))
                 source.ClearField(name)
-    return [f"layer '{name}': scale, mean_file, crop_size and mirror moved into transform_param" for name in moved]
+    return [f"layer '{name}': scale, mean, crop_size and mirror moved into transform_param" for name in moved]
 
 
 def upgrade_v1(net: Message) -> list[str]:
@@ -108,7 +108,7 @@ def _upgrade_layer(old: Message, new: Message) -> None:
             new.type = _TYPES[enum_name("V1LayerParameter.LayerType", value)]
         elif name in _PARAMS:
             _set_params(new, _PARAMS[name], value)
-        elif name in ("name",):
+        elif name == "name":
             new.name = value
         elif name.endswith("_param"):
             getattr(new, name).CopyFrom(value)

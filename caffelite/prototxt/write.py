@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from caffelite.prototxt.schema import Field, Message, message_type, type_name
 
-_ESCAPES = {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t", ord('"'): '\\"', ord("'"): "\\'", ord("\\"): "\\\\"}
+_ESCAPES = dict(zip(b"\n\r\t\"'\\", (r"\n", r"\r", r"\t", r"\"", r"\'", r"\\"), strict=True))
 
 
 def write_text(instance: Message) -> str:
