@@ -71,6 +71,4 @@ def load_state(path: StrPath) -> SolverState:
         return read_solverstate(path)
     if kind is kinds.HDF5:
         return read_hdf5_state(path)
-    if kind is kinds.SAFETENSORS:
-        raise wrong_kind(path, "a solver state (.solverstate or .solverstate.h5)", kinds.CAFFEMODEL)
     raise wrong_kind(path, "a solver state (.solverstate or .solverstate.h5)", kind)

@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from caffelite.errors import MissingFileError, WeightsError
+from caffelite.errors import WeightsError
 from caffelite.types import Shape, shape_text
-from caffelite.weights import wire
+from caffelite.weights import kinds, wire
 from caffelite.weights.wire import Field, Reader
 
 Blob = npt.NDArray[np.float32]
@@ -28,14 +28,16 @@ MAX_COUNT = 2**31 - 1
 _LEGACY_AXES = (1, 2, 3, 4)
 _DATA, _DIFF, _SHAPE, _DOUBLE_DATA, _DOUBLE_DIFF = 5, 6, 7, 8, 9
 _RAW_DATA_TYPE, _RAW_DIFF_TYPE, _RAW_DATA, _RAW_DIFF = 10, 11, 12, 13
+# What to take, best first. Doubles win over floats in BVLC Caffe; NVCaffe writes raw memory alone.
+_DATA_FIELDS = (_RAW_DATA, _DOUBLE_DATA, _DATA)
+_DIFF_FIELDS = (_RAW_DIFF, _DOUBLE_DIFF, _DIFF)
+# NVCaffe's enum Type.
 _RAW_DTYPES = {0: "<f8", 1: "<f4", 2: "<f2", 3: "<i4", 4: "<u4"}
 _PACKED_DTYPES = {_DATA: "<f4", _DIFF: "<f4", _DOUBLE_DATA: "<f8", _DOUBLE_DIFF: "<f8"}
 
 
 class DecodedBlob(NamedTuple):
-    """``legacy``: the file gives num, channels, height and width, so :func:`shapes_match` ignores leading
-    ones.
-    """
+    """``legacy``: the shape came as num, channels, height and width; compare by :func:`shapes_match`."""
 
     data: Blob
     legacy: bool
@@ -71,11 +73,10 @@ def decode_blob(
     parts = _find(reader, start, end)
     shape = parts.dims()
     _check_shape(reader, shape, what)
-    data = _array(reader, parts, shape, (_RAW_DATA, _DOUBLE_DATA, _DATA), what)
-    has_diff = diff and not parts.pieces.keys().isdisjoint((_RAW_DIFF, _DOUBLE_DIFF, _DIFF))
+    data = _array(reader, parts, shape, _DATA_FIELDS, what)
     gradient = None
-    if has_diff:
-        gradient = _array(reader, parts, shape, (_RAW_DIFF, _DOUBLE_DIFF, _DIFF), f"the diff of {what}")
+    if diff and not parts.pieces.keys().isdisjoint(_DIFF_FIELDS):
+        gradient = _array(reader, parts, shape, _DIFF_FIELDS, f"the diff of {what}")
     return DecodedBlob(data, bool(parts.legacy), gradient)
 
 
@@ -83,19 +84,17 @@ def read_blob_file(path: str | os.PathLike[str]) -> Blob:
     """The array of a ``.binaryproto`` file (a mean image: 1 x C x H x W).
 
     Raises:
-        MissingFileError, WeightsError: no such file; damaged or no BlobProto.
+        MissingFileError: there is no such file.
+        WeightsError: the file is of another kind, damaged, or cut short.
     """
-    try:
-        with open(path, "rb", buffering=0) as file:
-            reader = Reader(file, path)
-            return decode_blob(reader, 0, reader.size, "its blob").data
-    except FileNotFoundError:
-        raise MissingFileError(os.fspath(path), "blob file") from None
+    kinds.require(path, kinds.BLOB)
+    with kinds.open_for_reading(path, "blob file") as file:
+        reader = Reader(file, path)
+        return decode_blob(reader, 0, reader.size, "its blob").data
 
 
 def encode_blob(data: npt.NDArray[np.floating], diff: npt.NDArray[np.floating] | None = None) -> list[Buffer]:
-    """The BlobProto of an array as buffers to write one after the other: ``shape``, packed ``data``, packed
-    ``diff``.
+    """The BlobProto of an array: shape, packed data and packed diff, as buffers to write one after the other.
 
     float32 arrays in C order are not copied: the buffers are views of them.
     """

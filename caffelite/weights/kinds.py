@@ -43,7 +43,7 @@ SOLVERSTATE = Kind(
 )
 BLOB = Kind("a single blob (.binaryproto)", "this is a mean image: name it as mean_file of transform_param")
 HDF5 = Kind("an HDF5 file", "give a file in the binary format")
-SAFETENSORS = Kind("a safetensors file", "give a .caffemodel or .caffemodel.h5 file")
+SAFETENSORS = Kind("a safetensors file", "pass this file as weights (-weights); it holds nothing else")
 
 _EMPTY = Kind("an empty file", "download or copy the file again; the disk may have been full")
 _DIRECTORY = Kind("a directory", "give the file itself")

@@ -54,7 +54,7 @@ def read_safetensors(path: StrPath) -> list[LayerWeights]:
                 tensor = _tensor(reader, key, entry, data_start)
                 _place(reader, layers, key, _read_array(reader, key, tensor))
     for layer in layers.values():
-        layer.partial = None in layer.blobs
+        layer.partial = any(blob is None for blob in layer.blobs)
         layer.legacy += [False] * (len(layer.blobs) - len(layer.legacy))
         layer.diffs = [None] * len(layer.blobs)
     return list(layers.values())
