@@ -200,7 +200,7 @@ class Model:
         dtype = np.dtype(self.engine.dtype)
         if spec.filler is None:
             return Param(np.full(spec.shape, spec.value, dtype))
-        return Param(np.ascontiguousarray(fill(spec.filler, spec.shape, rng, dtype, node.layer)))
+        return Param(np.asarray(fill(spec.filler, spec.shape, rng, dtype), order="C"))
 
     def load_weights(self, path: str | Path) -> LoadReport:
         """Loads a caffemodel, HDF5 or safetensors file by layer names. Raises WeightsError or NetError."""

@@ -1,0 +1,72 @@
+"""caffelite: Caffe that installs with one command and runs today.
+
+``import caffelite as caffe`` gives pycaffe's names; :class:`Model` is the modern way to a net, :func:`load` the
+short way to predictions. Importing loads none of OpenCV, HDF5, oneDNN or CuPy; each is loaded when it is needed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+TRAIN, TEST = 0, 1
+
+_HOMES = {
+    "Net": "caffelite.net",
+    "Model": "caffelite.model",
+    "Predictor": "caffelite.predict",
+    "load": "caffelite.predict",
+    "set_mode_cpu": "caffelite.defaults",
+    "set_mode_gpu": "caffelite.defaults",
+    "set_random_seed": "caffelite.defaults",
+    "get_solver": "caffelite.pycaffe",
+    "SGDSolver": "caffelite.pycaffe",
+    "NesterovSolver": "caffelite.pycaffe",
+    "AdaGradSolver": "caffelite.pycaffe",
+    "RMSPropSolver": "caffelite.pycaffe",
+    "AdaDeltaSolver": "caffelite.pycaffe",
+    "AdamSolver": "caffelite.pycaffe",
+    "set_device": "caffelite.pycaffe",
+    "layer_type_list": "caffelite.pycaffe",
+    "init_log": "caffelite.log",
+    "log": "caffelite.pycaffe",
+    "register": "caffelite.layers.registry",
+    "CaffeliteError": "caffelite.errors",
+}
+
+__all__ = ["TEST", "TRAIN", "__version__", *_HOMES]
+
+if TYPE_CHECKING:
+    from caffelite.defaults import set_mode_cpu, set_mode_gpu, set_random_seed
+    from caffelite.errors import CaffeliteError
+    from caffelite.layers.registry import register
+    from caffelite.log import init_log
+    from caffelite.model import Model
+    from caffelite.net import Net
+    from caffelite.predict import Predictor, load
+    from caffelite.pycaffe import (
+        AdaDeltaSolver,
+        AdaGradSolver,
+        AdamSolver,
+        NesterovSolver,
+        RMSPropSolver,
+        SGDSolver,
+        get_solver,
+        layer_type_list,
+        log,
+        set_device,
+    )
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'caffelite' has no attribute '{name}'")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
