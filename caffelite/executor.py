@@ -17,7 +17,7 @@ from caffelite.plan.kernel import Engine
 from caffelite.plan.place import wants
 from caffelite.plan.plan import Copy, Plan, Step
 from caffelite.random import RandomSource
-from caffelite.storage import Storage
+from caffelite.storage import ARENA, Storage
 
 Hook = Callable[[int], None]
 
@@ -113,6 +113,8 @@ class Executor:
         self._generation = -1
 
     def _allocate(self) -> None:
+        if self.plan.arena_bytes:  # whole at once: growing it for gradients would lose what forward left there
+            self.storage.take(ARENA, self.plan.arena_bytes)
         places = list(self.plan.data.values())
         places += [place for step in self.plan.steps for place in step.saved.values()]
         if self._backward_ready:

@@ -65,7 +65,7 @@ class Model:
         self.source = source
         self.state = state or State(phase, level, tuple(stages))
         self.engine = get_engine(engine, precision) if isinstance(engine, str) else engine
-        self.random = share.random if share else RandomSource(seed)
+        self.random: RandomSource = share.random if share else RandomSource(seed)
         self.observe, self.backward_wanted, self.fuse = observe, backward, fuse
         self.passes, self.hooks = Passes(), Hooks()
         self._force_backward = force_backward

@@ -15,8 +15,8 @@ import numpy as np
 from caffelite import defaults
 from caffelite.blob import LayerView, ParamBlob, ValueBlob
 from caffelite.errors import UsageError
-from caffelite.model import Model
 from caffelite.loading import LoadReport
+from caffelite.model import Model
 from caffelite.params import Array
 from caffelite.prototxt.source import read_net
 from caffelite.types import Phase, Shape
@@ -43,7 +43,7 @@ class Net:
         seed: int | None = None,
     ):
         if isinstance(phase, str):  # the deprecated form: (file, weights, phase)
-            phase, weights, level = level, phase, 0
+            weights, phase, level = phase, level, 0
         self._model = Model(
             read_net(network_file), Phase(phase), level=level, stages=tuple(stages or ()),
             engine=engine or defaults.engine(), precision=precision, seed=defaults.seed() if seed is None else seed,
@@ -67,7 +67,7 @@ class Net:
 
     @property
     def name(self) -> str:
-        return self.__dict__.get("name", self._model.name)
+        return str(self.__dict__.get("name", self._model.name))
 
     @name.setter
     def name(self, value: str) -> None:
@@ -166,7 +166,7 @@ class Net:
         """Runs any number of items through the net in batches of its size; returns copies."""
         results: dict[str, list[Array]] = {}
         for batch in self._batch(kwargs):
-            for name, array in self.forward(blobs=blobs, **batch).items():
+            for name, array in self.forward(blobs, None, None, **batch).items():
                 results.setdefault(name, []).extend(array.copy())
         items = len(next(iter(kwargs.values())))
         return {name: np.asarray(rows[:items]) for name, rows in results.items()}
@@ -237,6 +237,5 @@ class Net:
 
     @staticmethod
     def _check_batch(array: Array, shape: Shape, what: str) -> None:
-        if np.ndim(array) == 0 or np.shape(array)[0] != (shape[0] if shape else None):
-            if np.ndim(array) != len(shape) or np.ndim(array):
-                raise UsageError(f"{what} is not batch sized: expected shape {shape}, got {np.shape(array)}")
+        if np.shape(array)[:1] != shape[:1]:
+            raise UsageError(f"{what} is not batch sized: expected shape {shape}, got {np.shape(array)}")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import cache
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 
@@ -20,9 +21,9 @@ from caffelite.storage import aligned_zeros
 class CpuEngine:
     """float32 storage; precision ``bf16`` lets oneDNN multiply in bfloat16 and add in float32."""
 
-    name = "cpu"
-    xp = np
-    dtype = "float32"
+    name: str = "cpu"
+    xp: Any = np
+    dtype: str = "float32"
     channels_last = True
 
     def __init__(self, precision: str = "float32"):

@@ -23,8 +23,10 @@ def infer_node(node: Node, given: Mapping[str, Shape]) -> None:
         free = node.layer.source or node.type == "Input"
         value.shape = tuple(int(dim) for dim in (given.get(value.name, shape) if free else shape))
         _check(node, value.name, value.shape)
-    for spec in (*node.layer.params, *node.layer.saved):
-        _check(node, spec.name, spec.shape)
+    for param in node.layer.params:
+        _check(node, param.name, param.shape)
+    for saved in node.layer.saved:
+        _check(node, saved.name, saved.shape)
 
 
 def _check(node: Node, name: str, shape: Shape) -> None:

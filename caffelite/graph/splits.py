@@ -42,7 +42,8 @@ def insert_splits(entries: list[Entry]) -> list[Entry]:
 
 
 def _count_uses(entries: list[Entry]) -> _Uses:
-    uses, last = _Uses(), {}
+    uses = _Uses()
+    last: dict[str, Top] = {}
     for index, entry in enumerate(entries):
         layer = entry.message
         for position, blob in enumerate(layer.bottom):

@@ -20,7 +20,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from caffelite.errors import NetError, ShapeError, layer_message
@@ -75,7 +75,7 @@ class Layer:
         self.spec = spec  # the LayerParameter
         self.name: str = spec.name
         self.type: str = spec.type or type(self).__name__
-        self.p = getattr(spec, self.message) if self.message else None
+        self.p: Any = getattr(spec, self.message) if self.message else None
         self.phase = phase
         self.where = where
         self.session: dict[str, Any] = session if session is not None else {}  # outlives a change of shape
@@ -162,7 +162,7 @@ def plain(name: str) -> str:
     return name.rstrip("?*")
 
 
-@lru_cache(maxsize=None)
+@cache
 def _argument_names(function: Any) -> tuple[str, ...]:
     names = list(inspect.signature(function).parameters)
     return tuple(name for name in names if name != "self")

@@ -58,7 +58,7 @@ def _first_willing(site: Site, engine: Engine) -> tuple[type[Kernel] | None, lis
     if not candidates:
         absent = engine.absent(site.layer.type)
         return None, [absent] if absent else []
-    reasons = []
+    reasons: list[str] = []
     for cls in candidates:
         objection = cls.refuses(site)
         if not objection:

@@ -97,7 +97,7 @@ def _lines(plan: Plan) -> Iterator[str]:
     graph = plan.graph
     keeps = "keeps every blob" if plan.observe else "reuses memory"
     yield f"plan of '{graph.name}' phase {graph.phase.name} on {plan.engine}, {plan.precision}, {keeps}"
-    rows = [("#", "layer", "type", "kernel", "back", "top", "memory", "note")]
+    rows: list[tuple[str, ...]] = [("#", "layer", "type", "kernel", "back", "top", "memory", "note")]
     rows += [_row(plan, step) for step in plan.steps]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     for row in rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import numpy as np
 
@@ -15,8 +16,8 @@ from caffelite.storage import aligned_zeros
 class ReferenceEngine:
     """Slow and plain: what the fast engines are compared with."""
 
-    name = "reference"
-    xp = np
+    name: str = "reference"
+    xp: Any = np
     channels_last = False
 
     def __init__(self, precision: str = "float32"):
