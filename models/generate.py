@@ -299,7 +299,7 @@ def resnet(depth: int, training: bool) -> Net:
             stride = 2 if i == 0 and stage > 2 else 1
             x = bottleneck(net, block, x, 64 * 2 ** (stage - 2), stride, project=i == 0)
     x = net.pool("pool5", x, {"kernel_size": 7, "stride": 1}, "AVE")
-    net.end(net.fc("fc1000", x, 1000, MSRA))
+    net.end(net.fc("fc1000", x, 1000, gaussian(0.01)))
     return net
 
 
