@@ -1,0 +1,138 @@
+"""pycaffe's solver classes and module functions, over :mod:`caffelite.solver`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from caffelite import defaults
+from caffelite.errors import DeviceError
+from caffelite.layers.registry import layer_types
+from caffelite.log import get_log
+from caffelite.net import Net
+from caffelite.prototxt.source import SolverSource, read_solver
+from caffelite.solver.solver import Solver
+
+
+class PySolver:
+    """A solver as pycaffe has it: ``net``, ``test_nets``, ``iter``, ``step``, ``solve``, ``restore``, ``snapshot``."""
+
+    rule: ClassVar[str] = ""  # what the class's name says; it overrules the file's type
+
+    def __init__(self, solver_file: str, *, engine: str | None = None, precision: str = "float32", seed: int | None = None):
+        source = solver_file if isinstance(solver_file, SolverSource) else read_solver(solver_file)
+        if self.rule:
+            source.message.type = self.rule
+        if seed is None and source.message.random_seed < 0:
+            seed = defaults.seed()
+        self._solver = Solver(source, engine=engine or defaults.engine(), precision=precision, seed=seed)
+        self.net = Net.of(self._solver.net)
+        self.test_nets = [Net.of(model) for model in self._solver.test_nets]
+
+    @property
+    def iter(self) -> int:
+        return self._solver.iter
+
+    @property
+    def lr(self) -> float:
+        return self._solver.lr
+
+    @property
+    def param(self) -> Any:
+        """The SolverParameter message; ``base_lr`` and the like may be written."""
+        return self._solver.param
+
+    def step(self, iterations: int) -> None:
+        self._follow()
+        self._solver.step(iterations)
+
+    def solve(self, resume_file: str | None = None) -> None:
+        self._follow()
+        self._solver.solve(resume_file)
+
+    def restore(self, state_file: str) -> None:
+        self._solver.restore(state_file)
+
+    def snapshot(self) -> None:
+        self._solver.snapshot()
+
+    def apply_update(self) -> None:
+        self._solver.apply_update()
+
+    def add_callback(self, on_start: Callable[[], None], on_gradients_ready: Callable[[], None]) -> None:
+        self._solver.add_callback(on_start, on_gradients_ready)
+
+    def share_weights(self, net: Net) -> None:
+        """Makes another net use the training net's parameters."""
+        net.share_with(self.net)
+
+    def _follow(self) -> None:
+        """Inputs whose blobs were reshaped are followed before the first pass."""
+        self.net.reshape()
+        for net in self.test_nets:
+            net.reshape()
+
+
+class SGDSolver(PySolver):
+    """Stochastic gradient descent with momentum."""
+
+    rule = "SGD"
+
+
+class NesterovSolver(PySolver):
+    """Nesterov's accelerated gradient."""
+
+    rule = "Nesterov"
+
+
+class AdaGradSolver(PySolver):
+    """AdaGrad (Duchi et al., 2011)."""
+
+    rule = "AdaGrad"
+
+
+class RMSPropSolver(PySolver):
+    """RMSProp (Tieleman and Hinton, 2012)."""
+
+    rule = "RMSProp"
+
+
+class AdaDeltaSolver(PySolver):
+    """AdaDelta (Zeiler, 2012)."""
+
+    rule = "AdaDelta"
+
+
+class AdamSolver(PySolver):
+    """Adam (Kingma and Ba, 2015)."""
+
+    rule = "Adam"
+
+
+_CLASSES: Sequence[type[PySolver]] = (
+    SGDSolver, NesterovSolver, AdaGradSolver, RMSPropSolver, AdaDeltaSolver, AdamSolver,
+)  # fmt: skip
+
+
+def get_solver(solver_file: str, **options: Any) -> PySolver:
+    """The solver class that the file's ``type`` names."""
+    source = read_solver(solver_file)
+    for cls in _CLASSES:
+        if cls.rule == source.message.type:
+            return cls(source, **options)  # type: ignore[arg-type]
+    return PySolver(source, **options)  # type: ignore[arg-type]  # an unknown type: the solver says so
+
+
+def set_device(device: int) -> None:
+    """Chooses a GPU. Raises DeviceError: this build computes on the CPU."""
+    raise DeviceError(f"set_device({device}): this build has no CUDA engine; call set_mode_cpu() and leave set_device out")
+
+
+def layer_type_list() -> list[str]:
+    """Names of all layer types."""
+    return layer_types()
+
+
+def log(message: str) -> None:
+    """Writes a line to the log."""
+    get_log().emit("message", message, where="_caffe.cpp:1")
