@@ -134,6 +134,7 @@ class Net:
 
 
 def gaussian(std: float) -> Fields:
+    """Return a filler of normal numbers around 0."""
     return {"type": "gaussian", "std": std}
 
 
@@ -228,6 +229,7 @@ def auxiliary_head(net: Net, i: int, x: str) -> None:
 
 
 def googlenet_stem(net: Net, x: str) -> str:
+    """Add what comes before the first inception module: 224 x 224 pixels become 28 x 28 places of 192 channels."""
     x = conv_relu(net, "conv1", "7x7_s2", x, "7x7", num_output=64, kernel_size=7, stride=2, pad=3)
     x = net.lrn("pool1/norm1", net.pool("pool1/3x3_s2", x, POOL_3X3_S2))
     x = conv_relu(net, "conv2", "3x3_reduce", x, num_output=64, kernel_size=1)

@@ -17,10 +17,10 @@ ROOT = Path(__file__).resolve().parents[2]
 NETS = ("lenet", "digits", "alexnet", "vgg16", "googlenet", "resnet50")
 LEARNED = {"Convolution", "InnerProduct", "BatchNorm", "Scale"}
 
-LENET = "conv1 conv2 ip1 ip2"
-INCEPTIONS = "3a 3b 4a 4b 4c 4d 4e 5a 5b".split()
-BRANCHES = "1x1 3x3_reduce 3x3 5x5_reduce 5x5 pool_proj".split()
-BLOCKS = "2a 2b 2c 3a 3b 3c 3d 4a 4b 4c 4d 4e 4f 5a 5b 5c".split()
+INCEPTIONS = ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")
+BRANCHES = ("1x1", "3x3_reduce", "3x3", "5x5_reduce", "5x5", "pool_proj")
+BLOCKS = ("2a", "2b", "2c", "3a", "3b", "3c", "3d", "4a", "4b", "4c", "4d", "4e", "4f", "5a", "5b", "5c")
+VGG16 = {1: 2, 2: 2, 3: 3, 4: 3, 5: 3}  # convolutions in each block
 
 
 def resnet50_learned() -> set[str]:
@@ -31,13 +31,11 @@ def resnet50_learned() -> set[str]:
 
 
 NAMES = {
-    "lenet": set(LENET.split()),
-    "digits": set(LENET.split()),
-    "alexnet": set("conv1 conv2 conv3 conv4 conv5 fc6 fc7 fc8".split()),
-    "vgg16": set(
-        "conv1_1 conv1_2 conv2_1 conv2_2 conv3_1 conv3_2 conv3_3 conv4_1 conv4_2 conv4_3 "
-        "conv5_1 conv5_2 conv5_3 fc6 fc7 fc8".split()
-    ),
+    "lenet": {"conv1", "conv2", "ip1", "ip2"},
+    "digits": {"conv1", "conv2", "ip1", "ip2"},
+    "alexnet": {"conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"},
+    "vgg16": {f"conv{block}_{i}" for block, convs in VGG16.items() for i in range(1, convs + 1)}
+    | {"fc6", "fc7", "fc8"},
     "googlenet": {f"inception_{module}/{branch}" for module in INCEPTIONS for branch in BRANCHES}
     | {"conv1/7x7_s2", "conv2/3x3_reduce", "conv2/3x3", "loss3/classifier"},
     "resnet50": resnet50_learned(),
@@ -88,14 +86,15 @@ def learned(source: NetSource) -> dict[str, Any]:
     return kept
 
 
+def googlenet_heads() -> set[str]:
+    return {f"loss{i}/{name}" for i in (1, 2) for name in ("conv", "fc", "classifier")}
+
+
 @pytest.mark.parametrize("net", NETS)
 def test_deploy_is_the_trained_net(read_model: Callable[..., NetSource], net: str) -> None:
-    trained = learned(read_model(net, "train_val"))
-    heads = {name for name in trained if name.startswith(("loss1/", "loss2/"))}
-    assert heads == (
-        {f"loss{i}/{name}" for i in (1, 2) for name in ("conv", "fc", "classifier")} if net == "googlenet" else set()
-    )
-    assert {name: layer for name, layer in trained.items() if name not in heads} == learned(read_model(net, "deploy"))
+    trained, deployed = learned(read_model(net, "train_val")), learned(read_model(net, "deploy"))
+    assert trained.keys() - deployed.keys() == (googlenet_heads() if net == "googlenet" else set())
+    assert {name: trained[name] for name in deployed} == deployed
 
 
 def test_googlenet_has_three_weighted_losses(read_model: Callable[..., NetSource]) -> None:
@@ -109,8 +108,8 @@ def test_solver_fits_its_net(read_model: Callable[..., NetSource], net: str) -> 
     solver = read_solver(ROOT / "models" / net / "solver.prototxt").message
     assert (ROOT / solver.net).samefile(ROOT / "models" / net / "train_val.prototxt")
     assert Path(solver.snapshot_prefix).name == net
-    batches = {layer.include[0].phase: layer for layer in read_model(net, "train_val").message.layer if layer.include}
-    assert batches[Phase.TRAIN].type == "Data"
+    data = [layer for layer in read_model(net, "train_val").message.layer if layer.include]
+    assert [layer.include[0].phase for layer in data if layer.type == "Data"] == [Phase.TRAIN, Phase.TEST]
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,9 @@ def test_committed_files_are_the_generators_output(generate: dict[str, Any], net
 def test_short_messages_stand_on_one_line(generate: dict[str, Any]) -> None:
     field_lines, enum = generate["field_lines"], generate["Enum"]
     pooling = {"pool": enum("MAX"), "kernel_size": 3, "mean_value": [1, 2.5], "mirror": True, "name": "x"}
-    expected = 'pooling_param { pool: MAX kernel_size: 3 mean_value: 1 mean_value: 2.5 mirror: true name: "x" }'
+    expected = (
+        'pooling_param { pool: MAX kernel_size: 3 mean_value: 1 mean_value: 2.5 mirror: true name: "x" }'
+    )
     assert field_lines("pooling_param", pooling) == [expected]
 
 
@@ -49,6 +51,8 @@ def test_prints_a_net_that_has_no_folder() -> None:
 
 @pytest.mark.parametrize("arguments", [["resnet18", "deploy"], ["vgg16"], ["vgg16", "test"]])
 def test_refuses_what_it_does_not_know(arguments: list[str]) -> None:
-    run = subprocess.run([sys.executable, str(GENERATE), *arguments], capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        [sys.executable, str(GENERATE), *arguments], capture_output=True, text=True, check=False
+    )
     assert run.returncode == 2
     assert run.stderr.startswith("usage: generate.py [alexnet|vgg16|")
