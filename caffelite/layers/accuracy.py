@@ -39,7 +39,7 @@ class Accuracy(Layer):
             raise self.error(
                 f"top_k from 1 to {x[self.over]}, the number of classes", self.p.top_k, field="top_k"
             )
-        return [(), (x[self.over],)][: len(self.spec.top)]
+        return [(), (x[self.over],)]
 
     def forward(self, xp: Any, x: Any, label: Any, y: Any, by_class: Any) -> None:
         labels = Labels(self, xp, label, x.shape, self.over, self.ignore)
