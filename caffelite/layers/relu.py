@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from caffelite.layers.base import Layer
-from caffelite.types import Shape
+from caffelite.layers._elementwise import Elementwise
 
 
-class ReLU(Layer):
+class ReLU(Elementwise):
     """y = max(x, 0) + negative_slope * min(x, 0).
 
     Bottoms: x, any shape.
@@ -20,15 +18,11 @@ class ReLU(Layer):
     """
 
     message: ClassVar[str] = "relu_param"
-    inplace: ClassVar[bool] = True
 
     def setup(self) -> None:
         self.slope = float(self.p.negative_slope)
         if self.slope < 0:
             self.backward = self._backward_from_x  # type: ignore[method-assign,assignment]  # names x, not y
-
-    def infer(self, shapes: Sequence[Shape]) -> list[Shape]:
-        return [shapes[0]]
 
     def forward(self, xp: Any, x: Any, y: Any) -> None:
         if self.slope:

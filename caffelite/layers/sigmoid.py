@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from caffelite.layers.base import Layer
-from caffelite.types import Shape
+from caffelite.layers._elementwise import Elementwise
 
 
-class Sigmoid(Layer):
+class Sigmoid(Elementwise):
     """y = 1 / (1 + exp(-x)), computed as tanh(x / 2) / 2 + 1/2, which cannot overflow.
 
     Bottoms: x, any shape.
@@ -18,10 +16,6 @@ class Sigmoid(Layer):
     """
 
     message: ClassVar[str] = "sigmoid_param"
-    inplace: ClassVar[bool] = True
-
-    def infer(self, shapes: Sequence[Shape]) -> list[Shape]:
-        return [shapes[0]]
 
     def forward(self, xp: Any, x: Any, y: Any) -> None:
         sigmoid(xp, x, y)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from caffelite.layers.base import Layer
-from caffelite.types import Shape
+from caffelite.layers._elementwise import Elementwise
 
 
-class TanH(Layer):
+class TanH(Elementwise):
     """y = tanh(x).
 
     Bottoms: x, any shape.
@@ -18,10 +16,6 @@ class TanH(Layer):
     """
 
     message: ClassVar[str] = "tanh_param"
-    inplace: ClassVar[bool] = True
-
-    def infer(self, shapes: Sequence[Shape]) -> list[Shape]:
-        return [shapes[0]]
 
     def forward(self, xp: Any, x: Any, y: Any) -> None:
         xp.tanh(x, out=y)

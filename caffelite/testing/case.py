@@ -19,7 +19,9 @@ from caffelite.types import Phase, Shape
 Array = npt.NDArray[Any]
 
 
-def make_layer(type_: str, text: str = "", bottoms: int = 1, tops: int = 1, phase: Phase = Phase.TRAIN) -> Layer:
+def make_layer(
+    type_: str, text: str = "", bottoms: int = 1, tops: int = 1, phase: Phase = Phase.TRAIN
+) -> Layer:
     """The layer ``layer { name: "layer" type: ... bottom: "x0" ... top: "y0" ... <text> }``.
 
     Raises what reading a net and building a layer raise.
@@ -142,7 +144,9 @@ class Run:
         self.x = [self._placed(a) for a in case.inputs()]
         self.y = [self._empty(shape) for shape in top_shapes]
         self.dy = [self._placed(a) for a in case.top_gradients(layer, top_shapes)]
-        self.dx = [self._empty(x.shape) if propagate and wanted else None for x, wanted in zip(self.x, self.wanted)]
+        self.dx = [
+            self._empty(x.shape) if propagate and wanted else None for x, wanted in zip(self.x, self.wanted)
+        ]
         values = case.param_values(layer)
         self.params = {name: Param(value.astype(variant.dtype)) for name, value in values.items()}
         learned = {spec.name: learn and spec.learnable for spec in layer.params}
@@ -205,7 +209,15 @@ class Run:
         operands = assign(self.layer.bottoms, [self._operand(shape) for shape in self.case.shapes])
         operands |= assign(self.layer.tops, [self._operand(shape) for shape in top_shapes])
         propagate = tuple(dx is not None for dx in self.dx)
-        site = Site(self.layer, operands, propagate, learned, self.has_backward, self.variant.dtype, self.variant.precision)
+        site = Site(
+            self.layer,
+            operands,
+            propagate,
+            learned,
+            self.has_backward,
+            self.variant.dtype,
+            self.variant.precision,
+        )
         if self.variant.kernel is None:
             return ArrayKernel(site)
         return self.variant.kernel(site)

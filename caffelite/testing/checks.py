@@ -25,7 +25,9 @@ def check_forward(case: LayerCase, variant: Variant) -> None:
             raise CheckError(f"forward changes bottom {i}\n{run.context}")
     for i, y in enumerate(run.y):
         if np.isnan(y).any():
-            raise CheckError(f"forward leaves {int(np.isnan(y).sum())} of {y.size} elements of top {i}\n{run.context}")
+            raise CheckError(
+                f"forward leaves {int(np.isnan(y).sum())} of {y.size} elements of top {i}\n{run.context}"
+            )
 
 
 def check_reads(case: LayerCase, variant: Variant) -> None:

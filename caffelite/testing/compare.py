@@ -26,7 +26,9 @@ def close(got: Any, want: Any, tolerance: float, what: str, context: str) -> Non
     if not (difference <= limit).all():
         where = np.unravel_index(int(np.nan_to_num(difference, nan=np.inf).argmax()), got.shape)
         at = f" at {tuple(int(i) for i in where)}" if got.ndim else ""
-        raise CheckError(f"{what}: {got[where]:.9g}{at}, expected {want[where]:.9g} within {limit:.1e}\n{context}")
+        raise CheckError(
+            f"{what}: {got[where]:.9g}{at}, expected {want[where]:.9g} within {limit:.1e}\n{context}"
+        )
 
 
 def all_close(got: Sequence[Any], want: Sequence[Any], tolerance: float, what: str, context: str) -> None:

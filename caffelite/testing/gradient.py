@@ -49,7 +49,10 @@ def check_gradient(case: LayerCase) -> None:
 def _derivative(case: LayerCase, variant: Variant) -> tuple[float, float, Direction]:
     """The inner product of gradient and direction, the sum of its terms' magnitudes, and the direction."""
     run = Run(case, variant).forward().backward()
-    bottoms = [np.zeros_like(x) if dx is None else _draw(case, "vx", i, x) for i, (x, dx) in enumerate(zip(run.x, run.dx))]
+    bottoms = [
+        np.zeros_like(x) if dx is None else _draw(case, "vx", i, x)
+        for i, (x, dx) in enumerate(zip(run.x, run.dx))
+    ]
     params = {name: _draw(case, f"v{name}", 0, grad) for name, grad in run.learned.items()}
     terms = [v * dx for v, dx in zip(bottoms, run.dx, strict=True) if dx is not None]
     terms += [params[name] * grad for name, grad in run.learned.items()]
