@@ -24,8 +24,9 @@ class EuclideanLoss(Layer):
     loss: ClassVar[bool] = True
 
     def infer(self, shapes: Sequence[Shape]) -> list[Shape]:
-        check_items(self, *shapes, "target")
-        self.items = max(1, shapes[0][0])
+        x, target = shapes
+        check_items(self, x, target, "target")
+        self.items = max(1, x[0])
         return [()]
 
     def forward(self, xp: Any, x: Any, target: Any, y: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 from typing import Any, ClassVar
 
 from caffelite.layers.base import Layer
@@ -59,7 +58,7 @@ class InnerProduct(Layer):
             db += dy.sum(axis=0)
 
     def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
-        return count(tops[0]) * (prod(self.params[0].shape) // self.p.num_output)
+        return count(bottoms[0]) * tops[0][-1]
 
     def _rows(self, array: Any, W: Any, side: int) -> Any:
         """x (side 1) or y (side 0) as a matrix whose rows fit W."""

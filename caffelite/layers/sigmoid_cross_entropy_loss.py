@@ -33,7 +33,8 @@ class SigmoidCrossEntropyLoss(Layer):
         self.normalizer = Normalizer(self, default="BATCH_SIZE")
 
     def infer(self, shapes: Sequence[Shape]) -> list[Shape]:
-        check_items(self, *shapes, "target")
+        x, target = shapes
+        check_items(self, x, target, "target")
         return [()]
 
     def forward(self, xp: Any, x: Any, target: Any, y: Any) -> None:

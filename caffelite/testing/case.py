@@ -145,7 +145,8 @@ class Run:
         self.y = [self._empty(shape) for shape in top_shapes]
         self.dy = [self._placed(a) for a in case.top_gradients(layer, top_shapes)]
         self.dx = [
-            self._empty(x.shape) if propagate and wanted else None for x, wanted in zip(self.x, self.wanted)
+            self._empty(x.shape) if propagate and wanted else None
+            for x, wanted in zip(self.x, self.wanted, strict=True)
         ]
         values = case.param_values(layer)
         self.params = {name: Param(value.astype(variant.dtype)) for name, value in values.items()}
@@ -158,7 +159,7 @@ class Run:
     @property
     def wanted(self) -> list[bool]:
         """For each bottom: can it have a gradient?"""
-        named = argument_names(self.layer.backward) if self.has_backward else ()
+        named = argument_names(self.layer.backward) if hasattr(self.layer, "backward") else ()
         return [f"d{name}" in named for name in _flat_names(self.layer.bottoms, len(self.case.shapes))]
 
     @property

@@ -93,10 +93,14 @@ class GoldenCase(LayerCase):
         names = [spec.name for spec in run.layer.params]
         self._compare(run, "top", run.y)
         self._compare(run, "param_after", [run.params[name].data for name in names])
-        if run.has_backward and (run.layer.loss or self.net.message.force_backward):
-            run.backward()  # in other nets nothing below a loss was left to run it
+        if run.has_backward and self._ran_backward(run.layer):
+            run.backward()
             self._compare(run, "bottom_diff", run.dx)
             self._compare(run, "param_diff", [run.params[name].grad for name in names])
+
+    def _ran_backward(self, layer: Layer) -> bool:
+        """Caffe runs backward below a loss, or where it is told to; elsewhere zeros were recorded."""
+        return layer.loss or self.net.message.force_backward or any(layer.spec.propagate_down)
 
     def describe(self, variant: Variant) -> str:
         return f"  {self.path}\n  {variant}"

@@ -51,7 +51,7 @@ def _derivative(case: LayerCase, variant: Variant) -> tuple[float, float, Direct
     run = Run(case, variant).forward().backward()
     bottoms = [
         np.zeros_like(x) if dx is None else _draw(case, "vx", i, x)
-        for i, (x, dx) in enumerate(zip(run.x, run.dx))
+        for i, (x, dx) in enumerate(zip(run.x, run.dx, strict=True))
     ]
     params = {name: _draw(case, f"v{name}", 0, grad) for name, grad in run.learned.items()}
     terms = [v * dx for v, dx in zip(bottoms, run.dx, strict=True) if dx is not None]
