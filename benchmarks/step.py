@@ -1,0 +1,74 @@
+"""Our side: training steps and inference on a net whose inputs are Input layers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from caffelite.cpu.threads import set_threads
+from caffelite.graph.build import build_graph
+from caffelite.model import Model
+from caffelite.prototxt.source import parse_solver, read_net
+from caffelite.solver.solver import Solver
+from caffelite.types import Phase
+
+WARM_UP = 5
+
+
+def time_steps(net: Path, iterations: int, threads: int, precision: str) -> list[float]:
+    """Seconds of each training step (forward, backward, update) after a warm-up."""
+    set_threads(threads)
+    text = f'net: "{net}" base_lr: 1e-4 lr_policy: "fixed" momentum: 0.9 weight_decay: 5e-4 max_iter: 1000000 snapshot_after_train: false random_seed: 1'
+    solver = Solver(parse_solver(text, "benchmark"), precision=precision, observe=False)
+    _fill_inputs(solver.net)
+    solver.step(WARM_UP)
+    return [_timed(lambda: solver.step(1)) for _ in range(iterations)]
+
+
+def time_inference(net: Path, iterations: int, threads: int, precision: str) -> list[float]:
+    """Seconds of each forward pass after a warm-up."""
+    set_threads(threads)
+    model = Model(read_net(net), Phase.TEST, precision=precision, observe=False, backward=False)
+    _fill_inputs(model)
+    for _ in range(WARM_UP):
+        model.forward()
+    return [_timed(model.forward) for _ in range(iterations)]
+
+
+def describe(net: Path) -> list[dict[str, Any]]:
+    """The net's layers as plain data for the peer."""
+    layers = []
+    for node in build_graph(read_net(net), Phase.TRAIN).nodes:
+        fields = {field.name: _plain(value) for field, value in node.layer.p.ListFields()} if node.layer.p else {}
+        layers.append(
+            {
+                "name": node.name, "type": node.type, "fields": fields,
+                "bottoms": [value.name for value in node.bottoms], "tops": [value.name for value in node.tops],
+                "shapes": [value.shape for value in node.tops], "params": [param.shape for param in node.layer.params],
+            }
+        )  # fmt: skip
+    return layers
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str | int | float | bool):
+        return value
+    if hasattr(value, "ListFields"):
+        return {field.name: _plain(inner) for field, inner in value.ListFields()}
+    return [_plain(item) for item in value]
+
+
+def _fill_inputs(model: Model) -> None:
+    rng = np.random.default_rng(1)
+    for name in model.graph.inputs:
+        blob = model.blob(name)
+        blob[...] = rng.integers(0, 10, blob.shape) if "label" in name else rng.standard_normal(blob.shape)
+
+
+def _timed(call: Any) -> float:
+    began = perf_counter()
+    call()
+    return perf_counter() - began
