@@ -13,6 +13,7 @@ Caffe's logs go on working; the fields say the same for programs. Kinds that sin
     test_output    iteration, net, index, name, value, weight
     progress       iteration, max_iter, loss: text may be empty, then only progress bars take notice
     snapshot       path
+    error          what ends a command; standard error gets it without prefix
     net            lines about the building of a net, which readable formats leave out
 
 Any other kind is a line of text with fields. Standard error in Caffe's format is the sink to start with.

@@ -36,15 +36,20 @@ def format_record(record: Record, year: bool = True) -> str:
 
 
 class StderrSink:
-    """Standard error as it is at the time of each record (a test or a notebook may have replaced it)."""
+    """Standard error as it is at the time of each record (a test or a notebook may have replaced it).
 
-    def __init__(self, level: int = 0):
-        self.level = level
+    Errors that end a command are printed without a prefix.
+    """
+
+    def __init__(self, level: int = 0, year: bool | None = None):
+        self.level, self.year = level, year_in_prefix() if year is None else year
 
     def write(self, record: Record) -> None:
-        if record.text and record.level >= self.level:
-            sys.stderr.write(format_record(record, year_in_prefix()))
-            sys.stderr.flush()
+        if record.kind == "error":
+            sys.stderr.write(f"error: {record.text}\n")
+        elif record.text and record.level >= self.level:
+            sys.stderr.write(format_record(record, self.year))
+        sys.stderr.flush()
 
     def close(self) -> None:
         """Standard error stays open."""
@@ -53,8 +58,8 @@ class StderrSink:
 class FileSink:
     """A log file in Caffe's format, added to if it is there. Raises SnapshotError if it cannot be written."""
 
-    def __init__(self, path: str | Path):
-        self.path = Path(path)
+    def __init__(self, path: str | Path, year: bool | None = None):
+        self.path, self.year = Path(path), year_in_prefix() if year is None else year
         self._file: TextIO = self._open()
 
     def _open(self) -> TextIO:
@@ -67,7 +72,7 @@ class FileSink:
         if not record.text:
             return
         try:
-            self._file.write(format_record(record, year_in_prefix()))
+            self._file.write(format_record(record, self.year))
         except OSError as error:
             raise self._error(error) from error
 

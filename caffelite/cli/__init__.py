@@ -1,0 +1,1 @@
+"""The command line: ``caffelite VERB``. One file a verb; each reads its flags and calls the library."""

@@ -1,0 +1,82 @@
+"""What a verb of the command line is, and the flags that several verbs share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from caffelite.cli.flags import Flag, Options
+from caffelite.engine import ENGINES
+from caffelite.errors import DeviceError, UsageError
+
+
+@dataclass(frozen=True)
+class Command:
+    """A verb. ``run`` returns the exit code; errors are exceptions."""
+
+    summary: str
+    run: Callable[[Options], int]
+    flags: tuple[Flag, ...] = ()
+    usage: str = ""  # the words after the verb that are no flags
+    text: str = ""  # more for ``caffelite help VERB``
+    examples: tuple[str, ...] = ()
+    words: tuple[int, int | None] = (0, 0)  # how many words that are no flags it takes
+
+
+LOG_FORMATS = ("caffe", "rich", "json")
+PHASES = ("TRAIN", "TEST")
+
+EVERYWHERE = (
+    Flag("traceback", False, "show where in the code an error was raised"),
+    Flag("log-format", "caffe", "form of the log: caffe (as glog writes it), rich (to read), json (a line each)", "FORMAT",
+         LOG_FORMATS),
+    Flag("minloglevel", 0, "least severity logged: 0 all, 1 warnings, 2 errors (also GLOG_minloglevel)", "N"),
+    Flag("log_dir", "", "also write the log to a file in this folder", "DIR"),
+    Flag("log_year_in_prefix", True, "eight-digit dates in the log; four-digit ones for parsers of Caffe's first years"),
+    Flag("logtostderr", True, "for scripts that give it: the log always goes to standard error", hidden=True),
+    Flag("alsologtostderr", True, "for scripts that give it: the log always goes to standard error", hidden=True),
+)  # fmt: skip
+
+STATE = (
+    Flag("level", 0, "level of the net's state, for include and exclude rules", "N"),
+    Flag("stage", "", "stages of the net's state, with commas between", "NAMES"),
+)
+
+ENGINE = (
+    Flag("gpu", "", "GPUs to use, or all; this build computes on the CPU and refuses it", "IDS"),
+    Flag("engine", "cpu", "cpu (oneDNN and NumPy) or reference (plain NumPy, slow)", "NAME", ENGINES),
+    Flag("precision", "float32", "float32; bf16 on the CPU engine; float64 on the reference engine", "TYPE"),
+    Flag("threads", 0, "threads that compute; 0: the physical cores that this process may use", "N"),
+    Flag("seed", -1, "seed of random numbers; -1: the file's, or a new one", "N"),
+)
+
+PHASE = Flag("phase", "TEST", "phase of the net: TRAIN or TEST", "PHASE", PHASES)
+
+
+def apply_engine(options: Options) -> None:
+    """Sets the number of threads and refuses GPUs. Raises DeviceError, UsageError."""
+    if options.text("gpu"):
+        raise no_gpu(f"-gpu {options.text('gpu')}")
+    threads = options.integer("threads")
+    if threads < 0:
+        raise UsageError(f"--threads: expected at least 1, or 0 for the default, got {threads}")
+    if threads:
+        from caffelite.cpu.threads import set_threads
+
+        set_threads(threads)
+
+
+def no_gpu(what: str) -> DeviceError:
+    """The error for a request that only a GPU could meet."""
+    return DeviceError(
+        f"{what}: this build has the CPU engine only\n"
+        "  Fix: leave -gpu out; a file with solver_mode: GPU trains on the CPU as it is"
+    )
+
+
+def required(options: Options, name: str, why: str) -> str:
+    """The text of a flag. Raises UsageError with Caffe's words if it is empty."""
+    text = options.text(name)
+    if not text:
+        raise UsageError(f"{why} (-{name} FILE)")
+    return text

@@ -1,0 +1,72 @@
+"""The texts of ``caffelite help``."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
+
+from caffelite.cli.command import EVERYWHERE, Command
+from caffelite.cli.flags import Flag
+
+_WIDTH = 100
+
+
+def overview(commands: Mapping[str, Command]) -> str:
+    """What ``caffelite`` alone prints."""
+    width = max(map(len, commands))
+    verbs = "\n".join(f"  {verb:<{width}}  {command.summary}" for verb, command in commands.items())
+    return (
+        "caffelite: Caffe that installs with pip and runs today.\n\n"
+        "usage: caffelite VERB [FLAGS]\n\n"
+        f"{verbs}\n\n"
+        "'caffelite help VERB' tells more about one. Flags are Caffe's: -solver x, --solver=x; switches -x and -nox.\n"
+        "First steps: 'caffelite demo' trains a LeNet on handwritten digits, in a minute."
+    )
+
+
+def page(verb: str, command: Command) -> str:
+    """What ``caffelite help VERB`` prints."""
+    usage = " ".join(filter(None, ("usage: caffelite", verb, command.usage, "[FLAGS]")))
+    parts = [usage, command.summary[:1].upper() + command.summary[1:] + "."]
+    parts += [_paragraphs(command.text)] if command.text else []
+    if command.examples:
+        parts.append("Examples:\n" + "\n".join(f"  {example}" for example in command.examples))
+    parts += ["Flags:\n" + _flags(command.flags)] if command.flags else []
+    parts.append("Flags of every verb:\n" + _flags(EVERYWHERE))
+    return "\n\n".join(parts)
+
+
+def version() -> str:
+    """What ``caffelite --version`` prints; scripts look for Caffe's ``version 1.0.0`` form."""
+    try:
+        return f"caffelite version {installed_version('caffelite')}"
+    except PackageNotFoundError:
+        return "caffelite version unknown (not installed, run from its source)"
+
+
+def _paragraphs(text: str) -> str:
+    return "\n\n".join(textwrap.fill(part, _WIDTH) for part in text.split("\n\n"))
+
+
+def _flags(flags: tuple[Flag, ...]) -> str:
+    shown = [flag for flag in flags if not flag.hidden]
+    heads = {flag.name: _head(flag) for flag in shown}
+    width = max(map(len, heads.values()))
+    indent = " " * (width + 4)
+    lines = []
+    for flag in shown:
+        text = textwrap.fill(flag.help + _default(flag), _WIDTH - width, subsequent_indent=indent)
+        lines.append(f"  {heads[flag.name]:<{width}}  {text}")
+    return "\n".join(lines)
+
+
+def _head(flag: Flag) -> str:
+    return f"-{flag.name}" if isinstance(flag.default, bool) else f"-{flag.name} {flag.value}"
+
+
+def _default(flag: Flag) -> str:
+    if isinstance(flag.default, bool):
+        return " (on; -no" + flag.name + " turns it off)" if flag.default else ""
+    return f" (default {flag.default})" if flag.default not in ("", 0, -1) else ""

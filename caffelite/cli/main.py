@@ -1,0 +1,159 @@
+"""``caffelite VERB FLAGS``: finds the verb, reads its flags, runs it, and turns errors into messages and exit codes.
+
+Exit codes: 0 done (a stop by signal that saved its state included), 1 the run failed, 2 wrong usage or a net that
+cannot be built, 3 data, 4 a number that is not finite, 5 device, 130 interrupted, 141 nobody reads the output.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from traceback import print_exception
+
+from caffelite.cli import help as texts
+from caffelite.cli.command import EVERYWHERE, Command
+from caffelite.cli.flags import Flag, Options, first_word, parse
+from caffelite.errors import CaffeliteError, UsageError
+from caffelite.log import Log, Sink, get_log, level_from_environment
+from caffelite.logs.caffe import FileSink, StderrSink, year_in_prefix
+from caffelite.prototxt.suggest import suggestion
+
+VERBS = (
+    "demo", "train", "test", "time", "device_query", "summary", "check", "show", "layers", "data",
+)  # fmt: skip
+INTERRUPTED = 130
+PIPE_CLOSED = 141
+FAILURES = (CaffeliteError, MemoryError, KeyboardInterrupt)
+_HELP = ("-h", "-help", "--help", "-helpshort", "--helpshort")
+_VERSION = ("-version", "--version")
+
+
+def command(verb: str) -> Command:
+    """A verb's definition."""
+    found: Command = importlib.import_module(f"caffelite.cli.{verb}").COMMAND
+    return found
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command line and returns its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _run(words)
+        sys.stdout.flush()
+        return code
+    except FAILURES as error:
+        return _report(Log(StderrSink()), error, any(word.lstrip("-") == "traceback" for word in words))
+    except BrokenPipeError:
+        # Python flushes standard output once more at exit; give it somewhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+
+
+def _run(words: list[str]) -> int:
+    if not words or words[0] in _HELP:
+        return _print(_overview())
+    if words[0] in _VERSION:
+        return _print(texts.version())
+    verb, rest = _find_verb(words)
+    if verb == "help":
+        return _help(rest)
+    chosen = command(verb)
+    if any(word in _HELP for word in rest):
+        return _print(texts.page(verb, chosen))
+    options = parse(rest, chosen.flags + EVERYWHERE)
+    _check_words(verb, chosen, options)
+    with get_log().to(*_sinks(verb, options), instead=True) as log:
+        try:
+            return chosen.run(options)
+        except FAILURES as error:
+            return _report(log, error, options.switch("traceback"))
+
+
+def _print(text: str) -> int:
+    print(text)
+    return 0
+
+
+def _overview() -> str:
+    return texts.overview({verb: command(verb) for verb in VERBS})
+
+
+def _report(log: Log, error: BaseException, traceback: bool) -> int:
+    """Logs what went wrong, shows where if asked to, and returns the exit code."""
+    code, text = _meaning(error)
+    log.emit("error", text, "caffe.cpp:1", "F", error=type(error).__name__, exit_code=code)
+    if traceback:
+        print_exception(error)
+    return code
+
+
+def _meaning(error: BaseException) -> tuple[int, str]:
+    if isinstance(error, CaffeliteError):
+        return error.exit_code, str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED, "interrupted"
+    return 1, f"out of memory {error}".strip()
+
+
+def _find_verb(words: list[str]) -> tuple[str, list[str]]:
+    at = first_word(words, _all_flags(words))
+    if at is None:
+        raise UsageError(f"expected a verb before or after the flags: one of {', '.join(VERBS)} (caffelite help)")
+    verb = words[at]
+    if verb not in (*VERBS, "help"):
+        near = suggestion(verb, (*VERBS, "help"), {"detect": "test", "eval": "test", "fit": "train", "benchmark": "time"})
+        raise UsageError(f"unknown verb '{verb}'{near}\n  Fix: one of {', '.join(VERBS)}; 'caffelite help' tells what they do")
+    return verb, words[:at] + words[at + 1 :]
+
+
+def _all_flags(words: list[str]) -> Iterator[Flag]:
+    """The flags of every verb if the line starts with one: only then it takes them to find the verb."""
+    if words[0].startswith("-"):
+        for verb in VERBS:
+            yield from command(verb).flags
+        yield from EVERYWHERE
+
+
+def _help(words: list[str]) -> int:
+    verb = _find_verb(words[:1])[0] if words else "help"
+    return _print(_overview() if verb == "help" else texts.page(verb, command(verb)))
+
+
+def _check_words(verb: str, chosen: Command, options: Options) -> None:
+    least, most = chosen.words
+    got = len(options.arguments)
+    if got < least or (most is not None and got > most):
+        wrong = "nothing" if not got else " ".join(f"'{word}'" for word in options.arguments)
+        raise UsageError(
+            f"{verb}: expected {chosen.usage or 'flags only'}, got {wrong}\n  Fix: caffelite help {verb}"
+        )
+
+
+def _sinks(verb: str, options: Options) -> Iterator[Sink]:
+    """The log in the form that the flags ask for."""
+    form, level, year = options.text("log-format"), _level(options), _year(options)
+    if form == "json":
+        from caffelite.logs.json_lines import JsonSink
+
+        yield JsonSink(level)
+    elif form == "rich":
+        from caffelite.logs.terminal import RichSink
+
+        yield RichSink(level)
+    else:
+        yield StderrSink(level, year)
+    if options.text("log_dir"):
+        yield FileSink(os.path.join(options.text("log_dir"), f"caffelite.{verb}.{os.getpid()}.log"), year)
+
+
+def _level(options: Options) -> int:
+    level = options.integer("minloglevel") if options.has("minloglevel") else level_from_environment()
+    if not 0 <= level <= 3:
+        raise UsageError(f"--minloglevel: expected 0 to 3, got {level}")
+    return level
+
+
+def _year(options: Options) -> bool:
+    return options.switch("log_year_in_prefix") if options.has("log_year_in_prefix") else year_in_prefix()
