@@ -1,0 +1,326 @@
+"""LMDB databases as Caffe writes and reads them: records in the order of their keys."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from caffelite.data.datum import Datum
+from caffelite.data.owner import NOBODY, Owner
+from caffelite.errors import DataError, MissingFileError
+
+StrPath = str | os.PathLike[str]
+
+_COMMIT_EVERY = 1000
+_FIRST_MAP_BYTES = 1 << 24
+_MAX_KEY_BYTES = 511
+
+
+class LmdbReader:
+    """The records of a database, by number in the order of their keys.
+
+    Any number of readers may be open in one process. A reader is for one thread at a time.
+
+    Raises:
+        MissingFileError: there is nothing at ``path``.
+        DataError: what is there is no LMDB, or is empty, truncated or damaged.
+    """
+
+    def __init__(self, path: StrPath, owner: Owner = NOBODY):
+        self.path = os.fspath(path)
+        self._owner = owner
+        self._keys: _Keys | None = None
+        self._share: _Share | None = _acquire(self.path, owner)
+        self._transaction = self._share.environment.begin()
+        self._cursor = self._transaction.cursor()
+        self._at = -1  # the record under the cursor
+        self._size: int = self._share.environment.stat()["entries"]
+        if not self._size:
+            self.close()
+            raise owner.error(f"database '{self.path}' is empty", fix="write the database again")
+
+    def __len__(self) -> int:
+        return self._size
+
+    def read(self, start: int, count: int) -> list[bytes]:
+        """``count`` records one after the other from number ``start``, going round at the end."""
+        with self._damage():
+            records: list[bytes] = []
+            while len(records) < count:
+                self._seek((start + len(records)) % self._size)
+                part = list(islice(self._cursor.iternext(keys=False, values=True), count - len(records)))
+                self._at += len(part) - 1
+                records += part
+            return records
+
+    def pick(self, numbers: Sequence[int] | np.ndarray) -> list[bytes]:
+        """The records with these numbers. The first call reads all keys (60,000: 20 ms)."""
+        with self._damage():
+            return [self._transaction.get(key) for key in self._all_keys().pick(np.asarray(numbers))]
+
+    def key(self, number: int) -> str:
+        """The key of a record, for messages."""
+        with self._damage():
+            (key,) = self._all_keys().pick(np.array([number % self._size]))
+            return key.decode("utf-8", "backslashreplace")
+
+    def close(self) -> None:
+        """Ends the reader. May be called twice."""
+        if self._share is not None:
+            self._transaction.abort()
+            _release(self._share)
+            self._share = None
+
+    def __enter__(self) -> LmdbReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _seek(self, number: int) -> None:
+        if self._at < 0 or number < self._at:
+            self._cursor.first()
+            self._at = 0
+        for _ in range(number - self._at):
+            self._cursor.next()
+        self._at = number
+
+    def _all_keys(self) -> _Keys:
+        if self._keys is None:
+            with self._transaction.cursor() as cursor:
+                self._keys = _Keys(cursor.iternext(keys=True, values=False))
+        return self._keys
+
+    @contextmanager
+    def _damage(self) -> Iterator[None]:
+        import lmdb
+
+        try:
+            yield
+        except lmdb.Error as error:
+            raise _damaged(self.path, self._owner, str(error)) from error
+
+
+class _Keys:
+    """All keys of a database end to end: a fifth of the memory of a list of them."""
+
+    def __init__(self, keys: Iterator[bytes]):
+        found = list(keys)
+        self._text = b"".join(found)
+        self._ends = np.cumsum([0, *map(len, found)])
+
+    def pick(self, numbers: np.ndarray) -> Iterator[bytes]:
+        """The keys with these numbers."""
+        starts, ends = self._ends[numbers].tolist(), self._ends[numbers + 1].tolist()
+        return map(self._text.__getitem__, map(slice, starts, ends))
+
+
+class LmdbWriter:
+    """Writes a new database, whole or not at all: it appears at ``path`` when the block ends well.
+
+    Example::
+
+        with LmdbWriter("train_lmdb") as database:
+            database.put(Datum(1, 28, 28, pixels, label=7).encode())
+
+    Raises:
+        DataError: there is something at ``path`` already, or the disk refuses.
+    """
+
+    def __init__(self, path: StrPath):
+        import lmdb
+
+        self.path = Path(path)
+        if os.path.lexists(self.path):
+            raise DataError(f"'{self.path}' exists already\n  Fix: remove it, or choose another name")
+        self.count = 0
+        self._pending: list[tuple[bytes, bytes]] = []
+        self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+        try:
+            self._temporary.mkdir()
+        except OSError as error:
+            fix = f"mkdir -p '{self.path.parent}'" if not self.path.parent.is_dir() else ""
+            raise NOBODY.error(f"cannot write '{self.path}': {error.strerror}", fix=fix) from error
+        # Nothing is looked at before the end, so one sync there is enough.
+        self._environment = lmdb.open(os.fspath(self._temporary), map_size=_FIRST_MAP_BYTES, sync=False)
+
+    def put(self, record: bytes | Datum, name: str = "") -> None:
+        """Adds a record under Caffe's key: its number with 8 digits, then ``_name`` if there is one."""
+        key = f"{self.count:08d}_{name}" if name else f"{self.count:08d}"
+        data = record.encode() if isinstance(record, Datum) else record
+        self._pending.append((key.encode()[:_MAX_KEY_BYTES], data))
+        self.count += 1
+        if len(self._pending) == _COMMIT_EVERY:
+            self._commit()
+
+    def close(self) -> None:
+        """Writes what is left and gives the database its name."""
+        import lmdb
+
+        try:
+            self._commit()
+            self._environment.sync(True)
+            self._environment.close()
+            (self._temporary / "lock.mdb").unlink(missing_ok=True)
+            os.rename(self._temporary, self.path)
+        except (OSError, lmdb.Error) as error:
+            self.discard()
+            raise DataError(f"cannot write '{self.path}': {error}") from error
+
+    def discard(self) -> None:
+        """Gives up: removes what was written."""
+        self._environment.close()
+        shutil.rmtree(self._temporary, ignore_errors=True)
+
+    def __enter__(self) -> LmdbWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+    def _commit(self) -> None:
+        """Writes the pending records in one transaction, in a larger map if they do not fit."""
+        import lmdb
+
+        while True:
+            try:
+                with self._environment.begin(write=True) as transaction:
+                    for key, record in self._pending:
+                        transaction.put(key, record)
+                self._pending.clear()
+                return
+            except lmdb.MapFullError:
+                self._environment.set_mapsize(2 * self._environment.info()["map_size"])
+            except lmdb.Error as error:
+                raise DataError(f"cannot write '{self.path}': {error}") from error
+
+
+def open_database(path: StrPath, backend: str = "LMDB", owner: Owner = NOBODY) -> LmdbReader:
+    """The database of a data layer. ``backend``: ``LMDB`` or ``LEVELDB`` (Caffe's default when nothing is said).
+
+    Raises:
+        MissingFileError: there is nothing at ``path``.
+        DataError: a database of another kind, or a broken one; says what to write instead.
+    """
+    if backend == "LMDB":
+        return LmdbReader(path, owner)
+    _check_exists(path, owner)
+    if _is_lmdb(Path(path)):
+        raise owner.error(
+            f"expected a LevelDB at '{path}' (the default backend)", "an LMDB", "add backend: LMDB to data_param"
+        )
+    raise owner.error(f"LevelDB '{path}' cannot be read", fix=_CONVERT)
+
+
+_CONVERT = "convert it to LMDB (Caffe's converters take -backend lmdb) and write backend: LMDB in data_param"
+
+# LMDB must not be opened twice by one process, so readers of one database share its environment. A forked child
+# has to open its own, hence the process number.
+_lock = threading.Lock()
+_shares: dict[tuple[int, str], _Share] = {}
+
+
+@dataclass(eq=False)
+class _Share:
+    """An open environment and the number of its readers."""
+
+    key: tuple[int, str]
+    environment: Any
+    readers: int = 0
+
+
+def _acquire(path: str, owner: Owner) -> _Share:
+    key = (os.getpid(), os.path.realpath(path))
+    with _lock:
+        share = _shares.get(key) or _shares.setdefault(key, _Share(key, _open(path, owner)))
+        share.readers += 1
+        return share
+
+
+def _release(share: _Share) -> None:
+    with _lock:
+        share.readers -= 1
+        if not share.readers and share.key[0] == os.getpid():  # else it is open in our parent, before a fork
+            share.environment.close()
+            del _shares[share.key]
+
+
+def _open(path: str, owner: Owner) -> Any:
+    import lmdb
+
+    _check_directory(path, owner)
+    try:
+        environment = _open_locked(path)
+    except lmdb.InvalidError as error:
+        raise owner.error(f"'{path}' is no LMDB", str(error), "check its origin, or write it again") from error
+    except lmdb.Error as error:
+        raise owner.error(f"cannot open the LMDB '{path}': {error}") from error
+    try:
+        _check_size(path, environment, owner)
+    except DataError:
+        environment.close()
+        raise
+    return environment
+
+
+def _open_locked(path: str) -> Any:
+    """Registers as a reader, so that a program that writes to the database does not reuse our pages.
+
+    In a directory where we may not write nobody else is likely to either: there we read without a lock.
+    """
+    import lmdb
+
+    lock_file = os.path.join(path, "lock.mdb")
+    can_lock = os.access(lock_file if os.path.exists(lock_file) else path, os.W_OK)
+    environment = lmdb.open(path, readonly=True, create=False, lock=can_lock)
+    if can_lock:
+        environment.reader_check()  # frees the places of readers that were killed
+    return environment
+
+
+def _check_exists(path: StrPath, owner: Owner) -> None:
+    if not os.path.exists(path):
+        fix = f"make the database, or mend the path; it is looked up from '{os.getcwd()}'"
+        raise MissingFileError(path, owner.message("database"), fix)
+
+
+def _check_directory(path: str, owner: Owner) -> None:
+    _check_exists(path, owner)
+    folder = Path(path)
+    if folder.is_file():
+        fix = f"give its directory, '{folder.parent}'" if folder.name == "data.mdb" else ""
+        raise owner.error(f"expected the directory of an LMDB at '{path}'", "a file", fix)
+    if _is_lmdb(folder):
+        return
+    if (folder / "CURRENT").exists() and any(folder.glob("MANIFEST-*")):
+        raise owner.error(f"expected an LMDB at '{path}'", "a LevelDB", _CONVERT)
+    raise owner.error(f"expected an LMDB at '{path}'", "a directory without data.mdb", "mend the path")
+
+
+def _is_lmdb(folder: Path) -> bool:
+    return (folder / "data.mdb").is_file()
+
+
+def _check_size(path: str, environment: Any, owner: Owner) -> None:
+    """A look beyond the end of a mapped file would end the process with a bus error."""
+    needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+    size = os.path.getsize(os.path.join(path, "data.mdb"))
+    if size < needed:
+        raise _damaged(path, owner, f"data.mdb is cut short: {size} bytes of {needed}")
+
+
+def _damaged(path: str, owner: Owner, what: str) -> DataError:
+    return owner.error(f"LMDB '{path}' is damaged: {what}", fix="copy or write it again")

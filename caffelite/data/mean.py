@@ -1,0 +1,80 @@
+"""Mean images: a BlobProto file with the average of all images of a database."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from caffelite.atomic import atomic_write
+from caffelite.data import opencv
+from caffelite.data.datum import Datum
+from caffelite.data.lmdb import LmdbReader
+from caffelite.data.owner import NOBODY, Owner
+from caffelite.errors import DataError, MissingFileError
+from caffelite.weights.wire import header, integer
+
+StrPath = str | os.PathLike[str]
+
+_BATCH = 256
+_DATA = 5
+
+
+def read_mean(path: StrPath, owner: Owner = NOBODY) -> np.ndarray:
+    """The mean image (C, H, W), float32, of a ``.binaryproto`` file, with the newer or the older kind of shape.
+
+    Raises:
+        MissingFileError: there is no such file.
+        DataError: it holds something else, or is damaged.
+    """
+    from caffelite.weights.blob import read_blob_file
+
+    if not os.path.exists(path):
+        fix = f"make it with compute_image_mean, or mend the path; it is looked up from '{os.getcwd()}'"
+        raise MissingFileError(path, owner.message("mean_file"), fix)
+    try:
+        mean = read_blob_file(path)
+    except DataError as error:
+        raise DataError(owner.message(f"mean_file: {error}")) from error
+    if mean.ndim not in (3, 4) or mean.ndim == 4 and len(mean) != 1:
+        raise owner.error(f"expected one image in mean_file '{path}'", f"shape {mean.shape}")
+    return mean.reshape(mean.shape[-3:])
+
+
+def write_mean(path: StrPath, mean: np.ndarray) -> None:
+    """Writes a mean image (C, H, W) as Caffe's compute_image_mean does: num, channels, height, width, data.
+
+    Raises:
+        SnapshotError: the file cannot be written.
+    """
+    data = np.ascontiguousarray(mean, "<f4").tobytes()
+    shape = b"".join(integer(number, size) for number, size in enumerate((1, *mean.shape), 1))
+    with atomic_write(path) as file:
+        file.write(shape + header(_DATA, len(data)) + data)
+
+
+def compute_mean(database: StrPath) -> np.ndarray:
+    """The mean image (C, H, W), float32, of an LMDB; summed in float64.
+
+    Raises:
+        MissingFileError, DataError: no such database, a broken record, or images of different sizes.
+    """
+    with LmdbReader(database) as reader:
+        total: np.ndarray | None = None
+        for first in range(0, len(reader), _BATCH):
+            for number, record in enumerate(reader.read(first, min(_BATCH, len(reader) - first)), first):
+                try:
+                    total = _add(total, record)
+                except DataError as error:
+                    raise DataError(f"item '{reader.key(number)}' of '{database}': {error}") from error
+        return (total / len(reader)).astype(np.float32)
+
+
+def _add(total: np.ndarray | None, record: bytes) -> np.ndarray:
+    datum = Datum.decode(record)
+    image = opencv.decode(datum.data or b"") if datum.encoded else datum.array()
+    if total is None:
+        return image.astype(np.float64)
+    if image.shape != total.shape:
+        raise DataError(f"expected an image of shape {total.shape} as before, got {image.shape}")
+    return np.add(total, image, out=total)
