@@ -32,7 +32,7 @@ class _Digest(ISeedSequence):
         return words.astype(dtype)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class RandomSource:
     """All random numbers of a net or a run.
 
@@ -44,7 +44,11 @@ class RandomSource:
 
     def __post_init__(self) -> None:
         if self.seed < 0:
-            object.__setattr__(self, "seed", int.from_bytes(os.urandom(8), "little") >> 1)
+            self.seed = int.from_bytes(os.urandom(8), "little") >> 1
+
+    def reseed(self, seed: int) -> None:
+        """Becomes the source of another seed, for everybody who holds it: a resumed run takes its own back."""
+        self.seed = seed
 
     def generator(self, *key: Key) -> np.random.Generator:
         """The generator of one use, at its start. Costs about 5 us.

@@ -1,0 +1,91 @@
+"""``debug_info: true``: mean absolute values of every blob and gradient, as they come and go.
+
+Source: ``Net::ForwardDebugInfo`` and ``Net::BackwardDebugInfo`` of BVLC Caffe's ``net.cpp``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from caffelite.graph.graph import ParamUse
+from caffelite.log import Log, number
+from caffelite.model import Model
+from caffelite.params import Array
+
+
+@contextmanager
+def debug_info(net: Model, log: Log, wanted: bool = True) -> Iterator[None]:
+    """Logs each layer's arrays as passes go through it, while the block runs. The net must keep all blobs."""
+    if not wanted:
+        yield
+        return
+    printer = _Printer(net, log)
+    net.hooks.after_forward.append(printer.forward)
+    net.hooks.after_backward.append(printer.backward)
+    try:
+        yield
+    finally:
+        net.hooks.after_forward.remove(printer.forward)
+        net.hooks.after_backward.remove(printer.backward)
+
+
+class _Printer:
+    def __init__(self, net: Model, log: Log):
+        self.net, self.log = net, log
+
+    def forward(self, index: int) -> None:
+        node = self.net.nodes[index]
+        for top in node.tops:
+            mean = _mean(self.net.executor.data(top))
+            self._line("Forward", node.name, "top", top.name, "data", mean, "net.cpp:592")
+        for use, param in zip(node.params, self.net.params[node.name], strict=True):
+            self._line("Forward", node.name, "param", _label(use), "data", _mean(param.data), "net.cpp:604")
+
+    def backward(self, index: int) -> None:
+        node = self.net.nodes[index]
+        if node.backward:
+            for bottom, wanted in zip(node.bottoms, node.propagate, strict=True):
+                diff = self.net.executor.diff(bottom) if wanted else None
+                if diff is not None:
+                    self._line("Backward", node.name, "bottom", bottom.name, "diff", _mean(diff), "net.cpp:620")
+            for use, param in zip(node.params, self.net.params[node.name], strict=True):
+                if use.root.learn:
+                    self._line("Backward", node.name, "param", _label(use), "diff", _mean(param.grad), "net.cpp:631")
+        if index == 0:
+            self._totals()
+
+    def _line(self, way: str, layer: str, side: str, blob: str, what: str, mean: float, where: str) -> None:
+        text = f"    [{way}] Layer {layer}, {side} blob {blob} {what}: {number(mean)}"
+        fields: dict[str, Any] = {"layer": layer, "side": side, "blob": blob, "mean": mean}
+        self.log.emit("debug", text, where, **fields)
+
+    def _totals(self) -> None:
+        """Norms over all parameters; Caffe logs them as an error so that they stand out."""
+        params = [param for _, param in self.net.learnables]
+        data, diff = [p.data for p in params], [p.grad for p in params]
+        text = (
+            "    [Backward] All net params (data, diff): "
+            f"L1 norm = ({number(_l1(data))}, {number(_l1(diff))}); "
+            f"L2 norm = ({number(_l2(data))}, {number(_l2(diff))})"
+        )
+        self.log.emit("debug", text, "net.cpp:672", "E")
+
+
+def _label(use: ParamUse) -> str:
+    return use.shared_name or str(use.index)
+
+
+def _mean(array: Array) -> float:
+    return float(np.abs(array).sum(dtype=np.float64)) / max(array.size, 1)
+
+
+def _l1(arrays: list[Array]) -> float:
+    return float(sum(np.abs(array).sum(dtype=np.float64) for array in arrays))
+
+
+def _l2(arrays: list[Array]) -> float:
+    return float(np.sqrt(sum(np.square(array, dtype=np.float64).sum() for array in arrays)))

@@ -1,0 +1,105 @@
+"""Snapshots: ``PREFIX_iter_N.caffemodel`` and ``.solverstate``, with ``.h5`` behind for HDF5.
+
+Weights are written first and the state last, each whole or not at all: a state file that is there has its weights.
+
+Source of names and contents: ``Solver::Snapshot`` and ``SGDSolver::SnapshotSolverState`` of BVLC Caffe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from caffelite.atomic import check_writable
+from caffelite.errors import MissingFileError, WeightsError
+from caffelite.graph.graph import ParamUse
+from caffelite.model import Model
+from caffelite.params import Param
+from caffelite.solver.lines import Lines
+from caffelite.types import shape_text
+from caffelite.weights import SolverState, load_state, shapes_match, write_hdf5_state, write_solverstate
+
+VERSION = 1  # of what a state holds beyond Caffe's
+_HDF5 = 0  # SolverParameter.SnapshotFormat
+
+
+@dataclass(frozen=True)
+class Snapshots:
+    """Where a solver's snapshots go and in which format. ``p`` is the SolverParameter."""
+
+    p: Any
+    root: Path
+
+    @property
+    def prefix(self) -> str:
+        return str(self.root / self.p.snapshot_prefix)
+
+    @property
+    def hdf5(self) -> bool:
+        return bool(self.p.snapshot_format == _HDF5)
+
+    def paths(self, iteration: int) -> tuple[str, str]:
+        """The files of weights and state after so many updates."""
+        end = ".h5" if self.hdf5 else ""
+        stem = f"{self.prefix}_iter_{iteration}"
+        return f"{stem}.caffemodel{end}", f"{stem}.solverstate{end}"
+
+    def probe(self) -> None:
+        """Raises SnapshotError if snapshots could not be written."""
+        check_writable(self.prefix)
+
+    def write(self, net: Model, state: SolverState, lines: Lines) -> str:
+        """Writes both files and returns the state's path. Raises SnapshotError; older snapshots stay as they are."""
+        weights, path = self.paths(state.iter)
+        lines.snapshot_weights(state.iter, weights, self.hdf5)
+        net.save(weights, hdf5=self.hdf5, diffs=self.p.snapshot_diff)
+        state.learned_net = weights
+        lines.snapshot_state(state.iter, path, self.hdf5)
+        write = write_hdf5_state if self.hdf5 else write_solverstate
+        write(path, state)
+        return path
+
+
+def read_state(path: str | Path, learnables: Sequence[tuple[ParamUse, Param]], histories: int, type_: str) -> SolverState:
+    """Reads a state for a solver that keeps ``histories`` arrays for each learnable blob.
+
+    Raises MissingFileError, and WeightsError if the file is none or of another net or solver type.
+    """
+    state = load_state(path)
+    expected = histories * len(learnables)
+    if len(state.history) != expected:
+        raise WeightsError(
+            f"'{path}': expected {expected} history blobs ({histories} for each of {len(learnables)} learnable blobs with "
+            f'type "{type_}"), got {len(state.history)}\n  Fix: resume with the net and the solver type that wrote it, or '
+            "start from its weights (-weights) instead"
+        )
+    legacy = state.legacy or [False] * expected
+    for index, array in enumerate(state.history):
+        use, param = learnables[index % len(learnables)]
+        if not shapes_match(array.shape, legacy[index], param.shape):
+            raise WeightsError(
+                f"'{path}': history blob {index} belongs to param {use.index} ('{use.spec.name}') of layer "
+                f"'{use.layer}': expected {shape_text(param.shape)}, got {shape_text(array.shape)}\n"
+                "  Fix: resume with the net that wrote it"
+            )
+    if state.extra.get("version", VERSION) > VERSION:
+        raise WeightsError(
+            f"'{path}': expected a state of version {VERSION} at most, got version {state.extra['version']}\n"
+            "  Fix: it was written by a newer caffelite; update this one"
+        )
+    return state
+
+
+def find_weights(path: str | Path, learned_net: str, root: Path) -> Path:
+    """The weights that belong to a state: as it names them, else the file of that name beside it.
+
+    Raises MissingFileError with both places.
+    """
+    named = root / learned_net
+    beside = Path(path).parent / named.name
+    for candidate in (named, beside):
+        if candidate.exists():
+            return candidate
+    raise MissingFileError(named, f"the weights of solver state '{path}',", f"put them there, or beside it as '{beside}'")

@@ -1,0 +1,377 @@
+"""The training loop.
+
+    solver = Solver(read_solver("solver.prototxt"), engine="cpu")
+    solver.solve()
+
+One iteration: clear gradients, test if due, ``iter_size`` forward and backward passes, display, update, snapshot if
+due, stop if asked to. A snapshot holds all that the next iteration depends on, so a run that is resumed gives the same
+bits as one that was never stopped (same engine, threads and CPU).
+
+Source: ``Solver`` and ``SGDSolver`` of BVLC Caffe.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+from time import perf_counter
+from typing import Any
+
+from caffelite.engine import get_engine
+from caffelite.errors import NotFiniteError, UsageError
+from caffelite.log import Log, get_log
+from caffelite.model import Model
+from caffelite.plan.kernel import Engine
+from caffelite.prototxt.source import SolverSource
+from caffelite.prototxt.write import write_text
+from caffelite.solver.check import require_valid, unused_fields
+from caffelite.solver.debug import debug_info
+from caffelite.solver.lines import Lines, outputs_of
+from caffelite.solver.nets import build_test_nets, build_train_net
+from caffelite.solver.policies import current_step, learning_rate
+from caffelite.solver.rules import RULES
+from caffelite.solver.snapshot import VERSION, Snapshots, find_weights, read_state
+from caffelite.solver.testing import Scores, run_test
+from caffelite.solver.updater import Updater
+from caffelite.weights import SolverState
+
+Callback = Callable[[], None]
+
+_GPU = 1  # SolverParameter.SolverMode
+
+
+class Solver:
+    """Trains the net of a solver file.
+
+    ``engine`` and ``precision`` are those of Model and decide alone (``solver_mode`` is only remarked on). ``seed``
+    replaces ``random_seed``; a negative one takes a fresh seed. ``observe=False`` lets the nets reuse memory, for
+    runs in which nobody looks at blobs. ``root``: what relative paths of nets, weights and snapshots count from,
+    by default the working directory.
+
+    Public: ``param`` (the SolverParameter), ``net``, ``test_nets``, ``iter`` (updates done), ``stopped`` (whether
+    the last ``step`` or ``solve`` was ended by a request), and the lists of callables ``on_start`` and
+    ``on_gradients_ready``.
+
+    Raises PrototxtError with all that is wrong in the solver file, what building the nets raises, and SnapshotError
+    if ``snapshot`` is given and nothing can be written to its prefix.
+    """
+
+    def __init__(
+        self,
+        source: SolverSource,
+        *,
+        engine: Engine | str = "cpu",
+        precision: str = "float32",
+        seed: int | None = None,
+        observe: bool = True,
+        log: Log | None = None,
+        root: str | Path | None = None,
+    ):
+        require_valid(source)
+        self.param: Any = source.message
+        self._root = Path(root or "")
+        self._lines = Lines(log or get_log())
+        self._snapshots = Snapshots(self.param, self._root)
+        self._engine = get_engine(engine, precision) if isinstance(engine, str) else engine
+        self._lines.parameters(write_text(self.param))
+        self._remark()
+        if self.param.snapshot:
+            self._snapshots.probe()
+        self._build_nets(source, self.param.random_seed if seed is None else seed, observe)
+        rule = RULES[self.param.type](self.param)
+        self._updater = Updater(rule, self.param, self.net.learnables, self._engine)
+        self.iter = 0
+        self.stopped = False
+        self.on_start: list[Callback] = []
+        self.on_gradients_ready: list[Callback] = []
+        self._step_of_policy = 0
+        self._losses: deque[float] = deque(maxlen=self.param.average_loss)
+        self._stop_wanted = self._snapshot_wanted = False
+        self._saved_at = -1
+        self._before_test: list[dict[str, Any]] | None = None
+        self._restart_clock()
+        self._lines.message("Solver scaffolding done.", "solver.cpp:57")
+
+    def _build_nets(self, source: SolverSource, seed: int, observe: bool) -> None:
+        build = partial(Model, engine=self._engine, observe=observe or self.param.debug_info)
+        self.net = build_train_net(source, self._root, partial(build, seed=seed), self._lines)
+        test = partial(build, share=self.net, backward=observe)
+        self.test_nets: list[Model] = build_test_nets(source, self._root, test, self._lines)
+        for names in self.param.weights:
+            for name in names.split(","):
+                self.load_weights(name.strip())
+
+    def _remark(self) -> None:
+        """Says what the solver file asks for in vain."""
+        p = self.param
+        if p.HasField("solver_mode") and p.solver_mode == _GPU and self._engine.name != "cuda":
+            self._lines.message(f"solver_mode: GPU has no effect: the engine is '{self._engine.name}'")
+        if not p.base_lr:
+            self._lines.message("base_lr is 0 or not given: no parameter will learn", severity="W")
+        for name in unused_fields(p):
+            self._lines.message(f"{name} is a field of a fork of Caffe and has no effect here", severity="W")
+
+    # -- training ---------------------------------------------------------------------------------------
+
+    def solve(self, resume_file: str | Path | None = None) -> None:
+        """Trains up to max_iter, from a solver state if one is given; then snapshots and tests as the file says."""
+        p = self.param
+        if p.snapshot_after_train:
+            self._snapshots.probe()
+        self._lines.solving(self.net.name, p.lr_policy)
+        if resume_file is not None:
+            self._lines.message(f"Restoring previous solver status from {resume_file}", "solver.cpp:296")
+            self.restore(resume_file)
+        self.step(p.max_iter - self.iter)
+        if p.snapshot_after_train and not self._is_saved():
+            self.snapshot()
+        if self.stopped:
+            self._lines.stopped(self.iter)
+            return
+        if p.display and self.iter % p.display == 0:
+            self._show_final_loss()
+        if p.test_interval and self.iter % p.test_interval == 0:
+            self.test_all()
+        self._lines.done(self.iter)
+
+    def step(self, iterations: int = 1) -> None:
+        """Runs some iterations, fewer if asked to stop.
+
+        Raises NotFiniteError, before anything is updated, if the loss is NaN or infinite.
+        """
+        end = self.iter + iterations
+        self.stopped = False
+        self._restart_clock()
+        while self.iter < end and not self.stopped:
+            self.net.clear_grads()
+            if self._test_is_due():
+                self.test_all()
+                if self.stopped:
+                    return
+            self._iterate()
+            self._honour_requests(self._snapshot_is_due())
+
+    def _iterate(self) -> None:
+        for callback in self.on_start:
+            callback()
+        display = bool(self.param.display) and self.iter % self.param.display == 0
+        with debug_info(self.net, self._lines.log, display and self.param.debug_info):
+            self._losses.append(self._forward_backward())
+        if display:
+            self._show_iteration()
+        for callback in self.on_gradients_ready:
+            callback()
+        self.apply_update()
+        self._lines.progress(self.iter, self.param.max_iter, self.smoothed_loss)
+
+    def _forward_backward(self) -> float:
+        """The mean loss of ``iter_size`` batches, whose gradients add up."""
+        total = 0.0
+        for _ in range(self.param.iter_size):
+            loss = self.net.forward()
+            if not math.isfinite(loss):
+                raise self._not_finite(f"loss is {loss:g}")
+            self.net.backward()
+            total += loss
+        return total / self.param.iter_size
+
+    def _not_finite(self, what: str) -> NotFiniteError:
+        first = self.net.executor.first_not_finite() or "no blob: the numbers are finite one by one"
+        return NotFiniteError(
+            f"iteration {self.iter}: {what}; first non-finite blob in forward order: {first}\n"
+            "  Fix: lower base_lr, limit gradients with clip_gradients, or look at the data; debug_info shows each layer"
+        )
+
+    def apply_update(self) -> None:
+        """One update from the gradients as they stand; raises ``iter`` by one.
+
+        Gradients are scaled down to ``clip_gradients`` as they add up over ``iter_size`` batches, before they are
+        divided by it and before weight decay, as in Caffe. Afterwards they hold the update that was taken off.
+        """
+        rate = self._advance_policy()
+        if self.param.display and self.iter % self.param.display == 0:
+            self._lines.lr(self.iter, rate)
+        self._updater.apply(rate, self.iter, self._clip() / self.param.iter_size)
+        self.iter += 1
+
+    def _advance_policy(self) -> float:
+        step = current_step(self.param, self.iter, self._step_of_policy)
+        if step != self._step_of_policy:
+            self._step_of_policy = step
+            self._lines.multistep(self.iter, step)
+        return learning_rate(self.param, self.iter, step)
+
+    def _clip(self) -> float:
+        """What gradients are multiplied with so that they keep within clip_gradients."""
+        limit = self.param.clip_gradients
+        if limit < 0:
+            return 1.0
+        norm = self._updater.gradient_norm()
+        if not math.isfinite(norm):
+            raise self._not_finite(f"the L2 norm of the gradients is {norm:g}")
+        if norm <= limit:
+            return 1.0
+        self._lines.clip(self.iter, norm, limit)
+        return float(limit / norm)
+
+    # -- what it says -----------------------------------------------------------------------------------
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next update."""
+        return learning_rate(self.param, self.iter, current_step(self.param, self.iter, self._step_of_policy))
+
+    @property
+    def smoothed_loss(self) -> float:
+        """The mean loss of the last ``average_loss`` iterations; nan before the first."""
+        return fmean(self._losses) if self._losses else math.nan
+
+    def _restart_clock(self) -> None:
+        self._clock, self._clock_iter = perf_counter(), self.iter
+
+    def _show_iteration(self) -> None:
+        seconds = perf_counter() - self._clock
+        rate = (self.iter - self._clock_iter) / seconds if seconds else 0.0
+        self._lines.iteration(self.iter, self.smoothed_loss, rate, seconds, self.param.display)
+        for output in outputs_of(self.net):
+            self._lines.train_output(self.iter, output)
+        self._restart_clock()
+
+    def _show_final_loss(self) -> None:
+        """One more forward pass, as Caffe does it; the state of the run is already saved."""
+        self._losses.append(self.net.forward())
+        self._lines.final_loss(self.iter, self.smoothed_loss)
+
+    # -- testing ----------------------------------------------------------------------------------------
+
+    def _test_is_due(self) -> bool:
+        p = self.param
+        due = p.test_interval and self.iter % p.test_interval == 0
+        return bool(due and (self.iter > 0 or p.test_initialization))
+
+    def test_all(self) -> list[Scores]:
+        """Tests every test net and logs the scores; fewer than there are nets if asked to stop."""
+        self._before_test = [net.state_dict() for net in self.test_nets]
+        scores = []
+        for index in range(len(self.test_nets)):
+            result = self.test(index)
+            if result is None:
+                return scores
+            scores.append(result)
+        self._before_test = None
+        return scores
+
+    def test(self, index: int = 0) -> Scores | None:
+        """Tests one net over its ``test_iter`` batches and logs the scores; None if asked to stop meanwhile."""
+        self._lines.testing(self.iter, index)
+        scores = run_test(self.test_nets[index], self.param.test_iter[index], self._honour_requests)
+        if scores is None:
+            self._lines.message("Test interrupted.", "solver.cpp:389")
+            return None
+        if self.param.test_compute_loss:
+            self._lines.test_loss(self.iter, index, scores.loss)
+        for output in scores.outputs:
+            self._lines.test_output(self.iter, index, output)
+        return scores
+
+    # -- requests ---------------------------------------------------------------------------------------
+
+    def request_stop(self) -> None:
+        """Stops at the end of the iteration, or between two batches of a test. Safe in signal handlers."""
+        self._stop_wanted = True
+
+    def request_snapshot(self) -> None:
+        """Snapshots at the end of the iteration, or between two batches of a test. Safe in signal handlers."""
+        self._snapshot_wanted = True
+
+    def _honour_requests(self, snapshot_due: bool = False) -> bool:
+        """Snapshots before it stops, so that asking for both loses nothing. Returns whether to stop."""
+        if self._snapshot_wanted or snapshot_due:
+            self._snapshot_wanted = False
+            self.snapshot()
+        if self._stop_wanted:
+            self._stop_wanted = False
+            self.stopped = True
+        return self.stopped
+
+    # -- snapshots --------------------------------------------------------------------------------------
+
+    def _snapshot_is_due(self) -> bool:
+        return bool(self.param.snapshot) and self.iter % self.param.snapshot == 0
+
+    def _is_saved(self) -> bool:
+        return self._saved_at == self.iter or self._snapshot_is_due()
+
+    def snapshot(self) -> str:
+        """Writes weights and state; returns the state's path. Raises SnapshotError."""
+        path = self._snapshots.write(self.net, self._state(), self._lines)
+        self._saved_at = self.iter
+        return path
+
+    def _state(self) -> SolverState:
+        tests = self._before_test  # a test that is under way will be run again from its beginning
+        extra = {
+            "version": VERSION,
+            "type": self.param.type,
+            "seed": self.net.random.seed,
+            "losses": list(self._losses),
+            "train": self.net.state_dict(),
+            "test": tests if tests is not None else [net.state_dict() for net in self.test_nets],
+        }
+        history = self._updater.flat_history()
+        return SolverState(self.iter, current_step=self._step_of_policy, history=history, extra=extra)
+
+    def restore(self, path: str | Path) -> None:
+        """Goes on from a solver state, ours or Caffe's, in either format. Nothing changes if it does not fit.
+
+        Raises MissingFileError, WeightsError and NetError, with what was expected and found.
+        """
+        updater = self._updater
+        state = read_state(path, self.net.learnables, updater.rule.histories, self.param.type)
+        if state.learned_net:
+            self.net.load_weights(find_weights(path, state.learned_net, self._root))
+        self._lines.message(f"{self.param.type}Solver: restoring history", "sgd_solver.cpp:336")
+        updater.load_history(state.history)
+        self.iter, self._step_of_policy = state.iter, state.current_step
+        self._saved_at = state.iter
+        self._restore_extra(state.extra)
+
+    def _restore_extra(self, extra: Mapping[str, Any]) -> None:
+        if not extra:
+            self._lines.message("The state holds no data positions and no random state: both start anew")
+            return
+        if extra["type"] != self.param.type:
+            self._lines.message(
+                f'The state was written by type "{extra["type"]}", this solver is "{self.param.type}"', severity="W"
+            )
+        self.net.random.reseed(extra["seed"])
+        self._losses.clear()
+        self._losses.extend(extra["losses"])
+        for net, state in zip([self.net, *self.test_nets], [extra["train"], *extra["test"]], strict=False):
+            net.restore(state)
+
+    def load_weights(self, path: str | Path) -> None:
+        """Starts from weights: copies what a file holds into the training net and into layers that only tests have."""
+        self._lines.message(f"Finetuning from {path}", "solver.cpp:36")
+        report = self.net.load_weights(self._root / path)
+        self._lines.message(str(report))
+        for net in self.test_nets:
+            if any(params and name not in self.net.params for name, params in net.params.items()):
+                net.load_weights(self._root / path)
+
+    def add_callback(self, on_start: Callback, on_gradients_ready: Callback) -> None:
+        """Calls the first before each iteration's passes, the second between the passes and the update."""
+        for callback in (on_start, on_gradients_ready):
+            if not callable(callback):
+                raise UsageError(f"add_callback: expected two callables, got {callback!r}")
+        self.on_start.append(on_start)
+        self.on_gradients_ready.append(on_gradients_ready)
+
+    def close(self) -> None:
+        """Stops data workers and closes files."""
+        for net in (self.net, *self.test_nets):
+            net.close()
