@@ -32,10 +32,9 @@ class InnerProduct(Layer):
     def infer(self, shapes: Sequence[Shape]) -> list[Shape]:
         x, outputs = shapes[0], self.p.num_output
         axis = self.axis(self.p.axis, len(x))
-        inputs = count(x, axis)
-        self.param(
-            "W", (inputs, outputs) if self.p.transpose else (outputs, inputs), self.filler("weight_filler")
-        )
+        self.rows, self.inputs = count(x, 0, axis), count(x, axis)
+        shape = (self.inputs, outputs) if self.p.transpose else (outputs, self.inputs)
+        self.param("W", shape, self.filler("weight_filler"))
         if self.p.bias_term:
             self.param("b", (outputs,), self.filler("bias_filler"))
         else:
@@ -43,24 +42,19 @@ class InnerProduct(Layer):
         return [(*x[:axis], outputs)]
 
     def forward(self, xp: Any, x: Any, y: Any, W: Any, b: Any) -> None:
-        y[...] = xp.matmul(self._rows(x, W, 1), W if self.p.transpose else W.T).reshape(y.shape)
+        y[...] = xp.matmul(x.reshape(self.rows, self.inputs), W if self.p.transpose else W.T).reshape(y.shape)
         if b is not None:
             y += b
 
     def backward(self, xp: Any, x: Any, W: Any, dy: Any, dx: Any, dW: Any, db: Any) -> None:
-        dy = self._rows(dy, W, 0)
+        dy = dy.reshape(self.rows, self.p.num_output)
         if dx is not None:
             dx[...] = xp.matmul(dy, W.T if self.p.transpose else W).reshape(dx.shape)
         if dW is not None:
-            x = self._rows(x, W, 1)
+            x = x.reshape(self.rows, self.inputs)
             dW += xp.matmul(x.T, dy) if self.p.transpose else xp.matmul(dy.T, x)
         if db is not None:
             db += dy.sum(axis=0)
 
     def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         return count(bottoms[0]) * tops[0][-1]
-
-    def _rows(self, array: Any, W: Any, side: int) -> Any:
-        """x (side 1) or y (side 0) as a matrix whose rows fit W."""
-        columns = W.shape[1 - side if self.p.transpose else side]
-        return array.reshape(array.size // columns if columns else 0, columns)

@@ -1,0 +1,25 @@
+"""Fixtures for tests of layers."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from caffelite.errors import NetError
+from caffelite.testing import make_layer
+from caffelite.types import Phase
+
+
+@pytest.fixture
+def message():
+    """The text of the error that building a layer raises, without the place in the file."""
+
+    def message(type_, text="", shapes=((2, 3, 5, 4),), tops=1, phase=Phase.TRAIN):
+        with pytest.raises(NetError) as caught:
+            make_layer(type_, text, len(shapes), tops, phase).infer(list(shapes))
+        place = r" at <text>:1:\d+"
+        assert re.search(place, str(caught.value)), "the message does not say where the layer stands"
+        return re.sub(place, "", str(caught.value))
+
+    return message
