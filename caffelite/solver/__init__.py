@@ -1,1 +1,1 @@
-"""Training: the loop, learning rate policies, update rules, tests, snapshots. The way in is ``solver.solver``."""
+"""Training: the loop, rates, update rules, tests, snapshots. The way in is :mod:`caffelite.solver.solver`."""

@@ -50,7 +50,8 @@ def _objections(p: Any) -> Iterator[Objection]:
     if p.clip_gradients == 0:
         yield Objection("clip_gradients", "clip_gradients > 0", 0, "leave it out for no limit")
     if p.snapshot > 0 and not p.snapshot_prefix:
-        yield Objection("snapshot", "a snapshot_prefix beside snapshot", "none", 'add snapshot_prefix: "path/name"')
+        fix = 'add snapshot_prefix: "path/name"'
+        yield Objection("snapshot", "a snapshot_prefix beside snapshot", "none", fix)
     if p.eval_type != "classification":
         yield Objection("eval_type", 'eval_type "classification"', f"'{p.eval_type}'")
 
@@ -71,7 +72,8 @@ def _tests(p: Any) -> Iterator[Objection]:
         return
     count = test_net_count(p)
     if p.test_state and len(p.test_state) != count:
-        yield Objection("test_state", f"no test_state or one for each of {count} test nets", len(p.test_state))
+        expected = f"no test_state or one for each of {count} test nets"
+        yield Objection("test_state", expected, len(p.test_state))
     if count and p.test_interval == 0:
         yield Objection("test_interval", "test_interval > 0, since there is a test_iter", 0)
     if any(batches <= 0 for batches in p.test_iter):

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 
-from caffelite.graph.graph import ParamUse
+from caffelite.graph.graph import Node, ParamUse
 from caffelite.log import Log, number
 from caffelite.model import Model
 from caffelite.params import Array
@@ -40,28 +39,31 @@ class _Printer:
     def forward(self, index: int) -> None:
         node = self.net.nodes[index]
         for top in node.tops:
-            mean = _mean(self.net.executor.data(top))
-            self._line("Forward", node.name, "top", top.name, "data", mean, "net.cpp:592")
+            data = self.net.executor.data(top)
+            self._line("Forward", node.name, f"top blob {top.name} data", data, "net.cpp:592")
         for use, param in zip(node.params, self.net.params[node.name], strict=True):
-            self._line("Forward", node.name, "param", _label(use), "data", _mean(param.data), "net.cpp:604")
+            self._line("Forward", node.name, f"param blob {_label(use)} data", param.data, "net.cpp:604")
 
     def backward(self, index: int) -> None:
         node = self.net.nodes[index]
         if node.backward:
-            for bottom, wanted in zip(node.bottoms, node.propagate, strict=True):
-                diff = self.net.executor.diff(bottom) if wanted else None
-                if diff is not None:
-                    self._line("Backward", node.name, "bottom", bottom.name, "diff", _mean(diff), "net.cpp:620")
-            for use, param in zip(node.params, self.net.params[node.name], strict=True):
-                if use.root.learn:
-                    self._line("Backward", node.name, "param", _label(use), "diff", _mean(param.grad), "net.cpp:631")
+            self._gradients(node)
         if index == 0:
             self._totals()
 
-    def _line(self, way: str, layer: str, side: str, blob: str, what: str, mean: float, where: str) -> None:
-        text = f"    [{way}] Layer {layer}, {side} blob {blob} {what}: {number(mean)}"
-        fields: dict[str, Any] = {"layer": layer, "side": side, "blob": blob, "mean": mean}
-        self.log.emit("debug", text, where, **fields)
+    def _gradients(self, node: Node) -> None:
+        for bottom, wanted in zip(node.bottoms, node.propagate, strict=True):
+            diff = self.net.executor.diff(bottom) if wanted else None
+            if diff is not None:
+                self._line("Backward", node.name, f"bottom blob {bottom.name} diff", diff, "net.cpp:620")
+        for use, param in zip(node.params, self.net.params[node.name], strict=True):
+            if use.root.learn:
+                self._line("Backward", node.name, f"param blob {_label(use)} diff", param.grad, "net.cpp:631")
+
+    def _line(self, way: str, layer: str, what: str, array: Array, where: str) -> None:
+        mean = _l1([array]) / max(array.size, 1)
+        text = f"    [{way}] Layer {layer}, {what}: {number(mean)}"
+        self.log.emit("debug", text, where, layer=layer, what=what, mean=mean)
 
     def _totals(self) -> None:
         """Norms over all parameters; Caffe logs them as an error so that they stand out."""
@@ -77,10 +79,6 @@ class _Printer:
 
 def _label(use: ParamUse) -> str:
     return use.shared_name or str(use.index)
-
-
-def _mean(array: Array) -> float:
-    return float(np.abs(array).sum(dtype=np.float64)) / max(array.size, 1)
 
 
 def _l1(arrays: list[Array]) -> float:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from caffelite.log import Log, number
 from caffelite.model import Model
@@ -59,7 +60,8 @@ class Lines:
         self.log.emit("iteration", text, "solver.cpp:239", iteration=iteration, loss=loss, rate=rate)
 
     def train_output(self, iteration: int, output: Output) -> None:
-        self._output("train_output", f"    Train net output {output.text}", "solver.cpp:258", output, iteration)
+        text = f"    Train net output {output.text}"
+        self._output("train_output", text, "solver.cpp:258", output, iteration=iteration)
 
     def lr(self, iteration: int, lr: float) -> None:
         text = f"Iteration {iteration}, lr = {number(lr)}"
@@ -89,15 +91,16 @@ class Lines:
 
     def test_output(self, iteration: int, net: int, output: Output) -> None:
         text = f"    Test net output {output.text}"
-        self._output("test_output", text, "solver.cpp:414", output, iteration, net=net)
+        self._output("test_output", text, "solver.cpp:414", output, iteration=iteration, net=net)
 
     def snapshot_weights(self, iteration: int, path: str, hdf5: bool) -> None:
-        text, where = ("HDF5 file", "solver.cpp:474") if hdf5 else ("binary proto file", "solver.cpp:464")
-        self.log.emit("snapshot", f"Snapshotting to {text} {path}", where, iteration=iteration, path=path)
+        text = f"Snapshotting to {_kind(hdf5)} {path}"
+        where = "solver.cpp:474" if hdf5 else "solver.cpp:464"
+        self.log.emit("snapshot", text, where, iteration=iteration, path=path)
 
     def snapshot_state(self, iteration: int, path: str, hdf5: bool) -> None:
-        what, where = ("HDF5 file", "sgd_solver.cpp:299") if hdf5 else ("binary proto file", "sgd_solver.cpp:284")
-        text = f"Snapshotting solver state to {what} {path}"
+        text = f"Snapshotting solver state to {_kind(hdf5)} {path}"
+        where = "sgd_solver.cpp:299" if hdf5 else "sgd_solver.cpp:284"
         self.log.emit("snapshot", text, where, iteration=iteration, path=path)
 
     def final_loss(self, iteration: int, loss: float) -> None:
@@ -105,13 +108,19 @@ class Lines:
         self.log.emit("iteration", text, "solver.cpp:327", iteration=iteration, loss=loss, rate=0.0)
 
     def stopped(self, iteration: int) -> None:
-        self.log.emit("done", "Optimization stopped early.", "solver.cpp:311", iteration=iteration, stopped=True)
+        text = "Optimization stopped early."
+        self.log.emit("done", text, "solver.cpp:311", iteration=iteration, stopped=True)
 
     def done(self, iteration: int) -> None:
-        self.log.emit("done", "Optimization Done.", "solver.cpp:332", iteration=iteration, stopped=False)
+        text = "Optimization Done."
+        self.log.emit("done", text, "solver.cpp:332", iteration=iteration, stopped=False)
 
-    def _output(self, kind: str, text: str, where: str, output: Output, iteration: int, **fields: int) -> None:
+    def _output(self, kind: str, text: str, where: str, output: Output, **place: Any) -> None:
         self.log.emit(
-            kind, text, where,
-            iteration=iteration, index=output.index, name=output.name, value=output.value, weight=output.weight, **fields,
+            kind, text, where, **place,
+            index=output.index, name=output.name, value=output.value, weight=output.weight,
         )  # fmt: skip
+
+
+def _kind(hdf5: bool) -> str:
+    return "HDF5 file" if hdf5 else "binary proto file"

@@ -44,8 +44,9 @@ def train_plan(solver: SolverSource, root: Path) -> NetPlan:
     p = solver.message
     field = next(field for field in TRAIN_FIELDS if p.HasField(field))
     source = _read(solver, root, field)
-    named = f"specified in {field}." if field.endswith("_param") else f"from {field} file: {getattr(p, field)}"
-    return NetPlan(named, source, merged_state(Phase.TRAIN, source.message.state, p.train_state))
+    inside = field.endswith("_param")
+    origin = f"specified in {field}." if inside else f"from {field} file: {getattr(p, field)}"
+    return NetPlan(origin, source, merged_state(Phase.TRAIN, source.message.state, p.train_state))
 
 
 def test_plans(solver: SolverSource, root: Path) -> Iterator[NetPlan]:

@@ -31,39 +31,45 @@ Policy = Callable[[Any, int, int], float]
 
 
 def fixed(p: Any, iteration: int, steps: int) -> float:
-    return p.base_lr
+    """b"""
+    return float(p.base_lr)
 
 
 def step(p: Any, iteration: int, steps: int) -> float:
-    return p.base_lr * p.gamma ** (iteration // p.stepsize)
+    """b * g ^ floor(i / stepsize)"""
+    return float(p.base_lr * p.gamma ** (iteration // p.stepsize))
 
 
 def exp(p: Any, iteration: int, steps: int) -> float:
-    return p.base_lr * p.gamma**iteration
+    """b * g ^ i"""
+    return float(p.base_lr * p.gamma**iteration)
 
 
 def inv(p: Any, iteration: int, steps: int) -> float:
-    return p.base_lr * (1 + p.gamma * iteration) ** -p.power
+    """b * (1 + g * i) ^ -power"""
+    return float(p.base_lr * (1 + p.gamma * iteration) ** -p.power)
 
 
 def multistep(p: Any, iteration: int, steps: int) -> float:
-    return p.base_lr * p.gamma**steps
+    """b * g ^ s"""
+    return float(p.base_lr * p.gamma**steps)
 
 
 def poly(p: Any, iteration: int, steps: int) -> float:
+    """b * (1 - i / max_iter) ^ power; past max_iter, where Caffe's is NaN, a UsageError."""
     if iteration > p.max_iter:
         raise UsageError(
             f'lr_policy "poly" has no rate for iteration {iteration}: it ends at max_iter {p.max_iter}\n'
             "  Fix: raise max_iter"
         )
-    return p.base_lr * (1 - iteration / max(p.max_iter, 1)) ** p.power
+    return float(p.base_lr * (1 - iteration / p.max_iter) ** p.power)
 
 
 def sigmoid(p: Any, iteration: int, steps: int) -> float:
+    """b / (1 + e ^ (-g * (i - stepsize))), without overflow."""
     away = p.gamma * (iteration - p.stepsize)
-    if away >= 0:
-        return p.base_lr / (1 + math.exp(-away))
-    return p.base_lr * math.exp(away) / (1 + math.exp(away))
+    e = math.exp(-abs(away))
+    return float(p.base_lr * (1 if away >= 0 else e) / (1 + e))
 
 
 POLICIES: dict[str, Policy] = {
@@ -91,7 +97,7 @@ def learning_rate(p: Any, iteration: int, steps: int = 0) -> float:
             f'iteration {iteration}: the learning rate of lr_policy "{p.lr_policy}" with gamma {p.gamma:g}, '
             f"power {p.power:g} is not finite"
         )
-    return float(rate)
+    return rate
 
 
 def current_step(p: Any, iteration: int, before: int) -> int:

@@ -38,7 +38,7 @@ def handle_signals(solver: Stoppable, sigint: str = "stop", sighup: str = "snaps
 
     Only the main thread can do this; in another one nothing changes. Raises UsageError for an unknown effect.
     """
-    handlers: dict[int, Handler] = {signal.SIGINT: _handler(solver, sigint), signal.SIGTERM: _terminate(solver)}
+    handlers = {signal.SIGINT: _handler(solver, sigint), signal.SIGTERM: _terminate(solver)}
     if hasattr(signal, "SIGHUP"):
         handlers[signal.SIGHUP] = _handler(solver, sighup)
     if threading.current_thread() is not threading.main_thread():

@@ -1,6 +1,7 @@
 """Snapshots: ``PREFIX_iter_N.caffemodel`` and ``.solverstate``, with ``.h5`` behind for HDF5.
 
-Weights are written first and the state last, each whole or not at all: a state file that is there has its weights.
+Weights are written first and the state last, each whole or not at all: a state file that is there has its
+weights.
 
 Source of names and contents: ``Solver::Snapshot`` and ``SGDSolver::SnapshotSolverState`` of BVLC Caffe.
 """
@@ -51,7 +52,10 @@ class Snapshots:
         check_writable(self.prefix)
 
     def write(self, net: Model, state: SolverState, lines: Lines) -> str:
-        """Writes both files and returns the state's path. Raises SnapshotError; older snapshots stay as they are."""
+        """Writes both files and returns the state's path.
+
+        Raises SnapshotError (a full disk, say); the snapshots from before stay as they are.
+        """
         weights, path = self.paths(state.iter)
         lines.snapshot_weights(state.iter, weights, self.hdf5)
         net.save(weights, hdf5=self.hdf5, diffs=self.p.snapshot_diff)
@@ -62,7 +66,9 @@ class Snapshots:
         return path
 
 
-def read_state(path: str | Path, learnables: Sequence[tuple[ParamUse, Param]], histories: int, type_: str) -> SolverState:
+def read_state(
+    path: str | Path, learnables: Sequence[tuple[ParamUse, Param]], histories: int, type_: str
+) -> SolverState:
     """Reads a state for a solver that keeps ``histories`` arrays for each learnable blob.
 
     Raises MissingFileError, and WeightsError if the file is none or of another net or solver type.
@@ -71,9 +77,9 @@ def read_state(path: str | Path, learnables: Sequence[tuple[ParamUse, Param]], h
     expected = histories * len(learnables)
     if len(state.history) != expected:
         raise WeightsError(
-            f"'{path}': expected {expected} history blobs ({histories} for each of {len(learnables)} learnable blobs with "
-            f'type "{type_}"), got {len(state.history)}\n  Fix: resume with the net and the solver type that wrote it, or '
-            "start from its weights (-weights) instead"
+            f"'{path}': expected {expected} history blobs ({histories} for each of {len(learnables)} "
+            f'learnable blobs with type "{type_}"), got {len(state.history)}\n'
+            "  Fix: resume with the net and the solver type that wrote it, or start from its weights (-weights)"
         )
     legacy = state.legacy or [False] * expected
     for index, array in enumerate(state.history):
@@ -102,4 +108,5 @@ def find_weights(path: str | Path, learned_net: str, root: Path) -> Path:
     for candidate in (named, beside):
         if candidate.exists():
             return candidate
-    raise MissingFileError(named, f"the weights of solver state '{path}',", f"put them there, or beside it as '{beside}'")
+    fix = f"put them there, or beside the state as '{beside}'"
+    raise MissingFileError(named, f"the weights of solver state '{path}',", fix)

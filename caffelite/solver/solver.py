@@ -3,9 +3,9 @@
     solver = Solver(read_solver("solver.prototxt"), engine="cpu")
     solver.solve()
 
-One iteration: clear gradients, test if due, ``iter_size`` forward and backward passes, display, update, snapshot if
-due, stop if asked to. A snapshot holds all that the next iteration depends on, so a run that is resumed gives the same
-bits as one that was never stopped (same engine, threads and CPU).
+One iteration: clear gradients, test if due, ``iter_size`` forward and backward passes, display, update,
+snapshot if due, stop if asked to. A snapshot holds all that the next iteration depends on, so a run that is
+resumed gives the same bits as one that was never stopped (same engine, threads and CPU).
 
 Source: ``Solver`` and ``SGDSolver`` of BVLC Caffe.
 """
@@ -47,17 +47,17 @@ _GPU = 1  # SolverParameter.SolverMode
 class Solver:
     """Trains the net of a solver file.
 
-    ``engine`` and ``precision`` are those of Model and decide alone (``solver_mode`` is only remarked on). ``seed``
-    replaces ``random_seed``; a negative one takes a fresh seed. ``observe=False`` lets the nets reuse memory, for
-    runs in which nobody looks at blobs. ``root``: what relative paths of nets, weights and snapshots count from,
-    by default the working directory.
+    ``engine`` and ``precision`` are those of Model and decide alone (``solver_mode`` is only remarked on).
+    ``seed`` replaces ``random_seed``; a negative one takes a fresh seed. ``observe=False`` lets the nets
+    reuse memory, for runs in which nobody looks at blobs. ``root``: what relative paths of nets, weights and
+    snapshots count from, by default the working directory.
 
-    Public: ``param`` (the SolverParameter), ``net``, ``test_nets``, ``iter`` (updates done), ``stopped`` (whether
-    the last ``step`` or ``solve`` was ended by a request), and the lists of callables ``on_start`` and
-    ``on_gradients_ready``.
+    Public: ``param`` (the SolverParameter), ``net``, ``test_nets``, ``iter`` (updates done), ``stopped``
+    (whether the last ``step`` or ``solve`` was ended by a request), and the lists of callables ``on_start``
+    and ``on_gradients_ready``.
 
-    Raises PrototxtError with all that is wrong in the solver file, what building the nets raises, and SnapshotError
-    if ``snapshot`` is given and nothing can be written to its prefix.
+    Raises PrototxtError with all that is wrong in the solver file, what building the nets raises, and
+    SnapshotError if ``snapshot`` is given and nothing can be written to its prefix.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Solver:
     # -- training ---------------------------------------------------------------------------------------
 
     def solve(self, resume_file: str | Path | None = None) -> None:
-        """Trains up to max_iter, from a solver state if one is given; then snapshots and tests as the file says."""
+        """Trains up to max_iter, from a state if one is given; then snapshots and tests as the file says."""
         p = self.param
         if p.snapshot_after_train:
             self._snapshots.probe()
@@ -177,20 +177,21 @@ class Solver:
                 raise self._not_finite(f"loss is {loss:g}")
             self.net.backward()
             total += loss
-        return total / self.param.iter_size
+        return total / int(self.param.iter_size)
 
     def _not_finite(self, what: str) -> NotFiniteError:
         first = self.net.executor.first_not_finite() or "no blob: the numbers are finite one by one"
         return NotFiniteError(
             f"iteration {self.iter}: {what}; first non-finite blob in forward order: {first}\n"
-            "  Fix: lower base_lr, limit gradients with clip_gradients, or look at the data; debug_info shows each layer"
+            "  Fix: lower base_lr, limit gradients with clip_gradients, or look at the data; "
+            "debug_info: true shows each layer"
         )
 
     def apply_update(self) -> None:
         """One update from the gradients as they stand; raises ``iter`` by one.
 
-        Gradients are scaled down to ``clip_gradients`` as they add up over ``iter_size`` batches, before they are
-        divided by it and before weight decay, as in Caffe. Afterwards they hold the update that was taken off.
+        Gradients are scaled down to ``clip_gradients`` as they add up over ``iter_size`` batches, before they
+        are divided by it and before weight decay, as in Caffe. Afterwards they hold what was taken off.
         """
         rate = self._advance_policy()
         if self.param.display and self.iter % self.param.display == 0:
@@ -256,7 +257,7 @@ class Solver:
     def test_all(self) -> list[Scores]:
         """Tests every test net and logs the scores; fewer than there are nets if asked to stop."""
         self._before_test = [net.state_dict() for net in self.test_nets]
-        scores = []
+        scores: list[Scores] = []
         for index in range(len(self.test_nets)):
             result = self.test(index)
             if result is None:
@@ -266,7 +267,7 @@ class Solver:
         return scores
 
     def test(self, index: int = 0) -> Scores | None:
-        """Tests one net over its ``test_iter`` batches and logs the scores; None if asked to stop meanwhile."""
+        """Tests one net over its ``test_iter`` batches and logs the scores; None if asked to stop."""
         self._lines.testing(self.iter, index)
         scores = run_test(self.test_nets[index], self.param.test_iter[index], self._honour_requests)
         if scores is None:
@@ -281,11 +282,11 @@ class Solver:
     # -- requests ---------------------------------------------------------------------------------------
 
     def request_stop(self) -> None:
-        """Stops at the end of the iteration, or between two batches of a test. Safe in signal handlers."""
+        """Stops after the iteration, or between two batches of a test. Safe in signal handlers."""
         self._stop_wanted = True
 
     def request_snapshot(self) -> None:
-        """Snapshots at the end of the iteration, or between two batches of a test. Safe in signal handlers."""
+        """Snapshots after the iteration, or between two batches of a test. Safe in signal handlers."""
         self._snapshot_wanted = True
 
     def _honour_requests(self, snapshot_due: bool = False) -> bool:
@@ -345,9 +346,8 @@ class Solver:
             self._lines.message("The state holds no data positions and no random state: both start anew")
             return
         if extra["type"] != self.param.type:
-            self._lines.message(
-                f'The state was written by type "{extra["type"]}", this solver is "{self.param.type}"', severity="W"
-            )
+            text = f'The state was written by type "{extra["type"]}", this solver is "{self.param.type}"'
+            self._lines.message(text, severity="W")
         self.net.random.reseed(extra["seed"])
         self._losses.clear()
         self._losses.extend(extra["losses"])
@@ -355,7 +355,7 @@ class Solver:
             net.restore(state)
 
     def load_weights(self, path: str | Path) -> None:
-        """Starts from weights: copies what a file holds into the training net and into layers that only tests have."""
+        """Copies what a weights file holds into the training net, and into layers that only tests have."""
         self._lines.message(f"Finetuning from {path}", "solver.cpp:36")
         report = self.net.load_weights(self._root / path)
         self._lines.message(str(report))

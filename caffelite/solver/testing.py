@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 from caffelite.model import Model
 from caffelite.solver.lines import Output, outputs_of
@@ -35,7 +36,6 @@ def run_test(net: Model, batches: int, stop: Callable[[], bool] = lambda: False)
             return None
         losses += net.forward()
         rows.append(list(outputs_of(net)))
-    means = [
-        replace(column[0], value=sum(output.value for output in column) / batches) for column in zip(*rows, strict=True)
-    ]
+    columns = zip(*rows, strict=True)
+    means = [replace(column[0], value=fmean(output.value for output in column)) for column in columns]
     return Scores(losses / batches, means)

@@ -1,7 +1,8 @@
 """From gradients to new weights: one pass over all parameters, in chunks that stay in a core's cache.
 
-All learnable blobs count as one long vector, which is cut into chunks and shared out evenly among threads; each
-chunk is normalised, regularised, turned into an update and taken off the weights before the next is touched.
+All learnable blobs count as one long vector, which is cut into chunks and shared out evenly among threads.
+Each chunk is normalised, regularised, turned into an update and taken off the weights before the next is
+touched.
 
 Source: ``SGDSolver::ApplyUpdate`` of BVLC Caffe's ``sgd_solver.cpp``.
 """
@@ -68,7 +69,7 @@ class Updater:
         return math.sqrt(sum(sums))
 
     def apply(self, rate: float, iteration: int, scale: float = 1.0) -> None:
-        """Updates all blobs for the gradients times ``scale``, which then hold the update that was taken off."""
+        """Updates all blobs by their gradients times ``scale``; these then hold what was taken off."""
         lr = self.rule.rate(rate, iteration)
         moving = [i for i in range(len(self.params)) if not self._idle(i)]
         blobs = [self._blob(i, lr) for i in moving]

@@ -25,12 +25,13 @@ class Adam(Rule):
     @classmethod
     def objections(cls, p: Any) -> Iterator[Objection]:
         for field in ("momentum", "momentum2"):
-            if not 0 <= getattr(p, field) < 1:
-                yield Objection(field, f'{field} from 0 to below 1 with type "Adam"', f"{getattr(p, field):g}")
+            value = getattr(p, field)
+            if not 0 <= value < 1:
+                yield Objection(field, f'{field} from 0 to below 1 with type "Adam"', f"{value:g}")
 
     def rate(self, rate: float, iteration: int) -> float:
         t = iteration + 1
-        return rate * sqrt(1 - self.p.momentum2**t) / (1 - self.p.momentum**t)
+        return rate * sqrt(1 - self.p.momentum2**t) / float(1 - self.p.momentum**t)
 
     def update(self, xp: Any, lr: float, g: Any, m: Any, v: Any, scratch: Any) -> None:
         b1, b2 = self.p.momentum, self.p.momentum2

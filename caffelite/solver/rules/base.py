@@ -11,12 +11,15 @@ from caffelite.solver.objections import Objection
 class Rule:
     """One way to update. A rule holds its constants; the history belongs to whoever calls it.
 
-    Formulas below: w the weights, g their gradient (regularised), u the update (w := w - u), lr the learning rate
-    times the blob's lr_mult. All arrays are flat and of one float dtype.
+    In formulas w are the weights, g their gradient (regularised), u the update (w := w - u), lr the learning
+    rate times the blob's lr_mult. All arrays are flat and of one float dtype.
+
+    ``histories``: how many arrays are kept for each blob. ``rate_in_history``: gradients enter the history
+    times lr, so that nothing comes in where lr is 0.
     """
 
-    histories: ClassVar[int] = 1  # arrays kept for each blob; snapshots hold the first of all blobs, then the second
-    rate_in_history: ClassVar[bool] = False  # gradients enter the history times lr, so lr = 0 adds nothing to it
+    histories: ClassVar[int] = 1
+    rate_in_history: ClassVar[bool] = False
 
     def __init__(self, p: Any):
         self.p = p

@@ -10,8 +10,8 @@ from caffelite.solver.rules.base import Rule
 class Sgd(Rule):
     """h := momentum * h + lr * g;  u = h.
 
-    The rate is inside the history: after it drops, earlier steps go on at their old rate (PyTorch's SGD multiplies
-    outside and differs there).
+    The rate is inside the history: after it drops, earlier steps go on at their old rate (PyTorch's SGD
+    multiplies outside and differs there).
 
     Source: ``sgd_solver.cpp`` of BVLC Caffe.
     """
