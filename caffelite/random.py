@@ -14,6 +14,7 @@ import hashlib
 import operator
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.random.bit_generator import ISeedSequence
@@ -27,7 +28,7 @@ class _Digest(ISeedSequence):
     def __init__(self, digest: bytes):
         self.digest = digest
 
-    def generate_state(self, n_words: int, dtype=np.uint32) -> np.ndarray:
+    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> np.ndarray:
         words = np.frombuffer(self.digest, np.dtype(dtype).newbyteorder("<"), n_words)
         return words.astype(dtype)
 
@@ -47,7 +48,7 @@ class RandomSource:
             self.seed = int.from_bytes(os.urandom(8), "little") >> 1
 
     def reseed(self, seed: int) -> None:
-        """Becomes the source of another seed, for everybody who holds it: a resumed run takes its own back."""
+        """Becomes the source of another seed for everybody who holds it: a resumed run takes its own back."""
         self.seed = seed
 
     def generator(self, *key: Key) -> np.random.Generator:
@@ -71,7 +72,8 @@ class RandomSource:
         return np.argsort(self._philox(key).random_raw(count), kind="stable")
 
     def _philox(self, key: tuple[Key, ...]) -> np.random.Philox:
-        return np.random.Philox(_Digest(_hash(self.seed, key)))
+        digest: Any = _Digest(_hash(self.seed, key))  # NumPy takes any ISeedSequence, its types only its own
+        return np.random.Philox(digest)
 
 
 def _hash(seed: int, key: tuple[Key, ...]) -> bytes:

@@ -2,6 +2,6 @@
 
     LMDB -> datum -> transform -> batch -> prefetch -> DatumSource.next(into)
 
-Every batch is a function of its position and the seed alone, so who makes it, when and after which other one does
-not matter: a worker process, a resumed run and a run without prefetching deliver the same bits.
+Every batch is a function of its position and the seed alone, so who makes it, when and after which other one
+does not matter: a worker process, a resumed run and a run without prefetching deliver the same bits.
 """

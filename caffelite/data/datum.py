@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -80,7 +81,11 @@ class Datum:
 
     def encode(self) -> bytes:
         """The bytes that protobuf writes for this record."""
-        parts = [_integer(_CHANNELS, self.channels), _integer(_HEIGHT, self.height), _integer(_WIDTH, self.width)]
+        parts: list[Buffer] = [
+            _integer(_CHANNELS, self.channels),
+            _integer(_HEIGHT, self.height),
+            _integer(_WIDTH, self.width),
+        ]
         if self.data is not None:
             parts += [header(_DATA, len(self.data)), self.data]
         parts.append(_integer(_LABEL, self.label))
@@ -106,7 +111,7 @@ class Datum:
             values = self.float_data
         else:
             raise DataError("the record holds neither data nor float_data")
-        if values.size != np.prod(self.shape, dtype=np.int64) or min(self.shape) < 1:
+        if values.size != prod(self.shape) or min(self.shape) < 1:
             C, H, W = self.shape
             raise DataError(f"expected channels x height x width = {C} x {H} x {W} values, got {values.size}")
         return values.reshape(self.shape)
@@ -137,7 +142,7 @@ class Layout:
         return cls(datum.array().shape, frame, start, start + size, datum.label is not None)
 
     def stack(self, records: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray] | None:
-        """Pixels uint8 (N, C, H, W) and labels (N,) of the records; None if one of them is laid out differently."""
+        """Pixels uint8 (N, C, H, W) and labels (N,) of the records; None if one has another layout."""
         length = len(self.frame) + self.end - self.start
         if set(map(len, records)) != {length}:
             return None

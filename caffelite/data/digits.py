@@ -1,6 +1,7 @@
 """The demo's data: 1797 handwritten digits of 8 x 8 pixels that come with scikit-learn.
 
-Source: Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository (1998).
+Source: Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository
+(1998).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 from caffelite.data import opencv
 from caffelite.data.datum import Datum
 from caffelite.data.lmdb import LmdbWriter
-from caffelite.errors import DataError
+from caffelite.data.owner import NOBODY
 from caffelite.random import RandomSource
 
 SIZE = 28  # MNIST's: the demo trains the same LeNet
@@ -31,13 +32,14 @@ def load_digits() -> tuple[np.ndarray, np.ndarray]:
     try:
         from sklearn.datasets import load_digits as load
     except ImportError as error:
-        raise DataError(f"the digits come with scikit-learn: {error}\n  Fix: pip install 'caffelite[demo]'") from error
+        fix = "pip install 'caffelite[demo]'"
+        raise NOBODY.error(f"the digits come with scikit-learn: {error}", fix=fix) from error
     images, labels = load(return_X_y=True)
     return _enlarge(images.reshape(-1, 8, 8)), labels
 
 
 def make_digits(target: str | os.PathLike[str]) -> tuple[Path, Path]:
-    """Writes ``digits_train_lmdb`` (1438 digits) and ``digits_test_lmdb`` (359) into the directory ``target``.
+    """Writes ``digits_train_lmdb`` (1438 digits) and ``digits_test_lmdb`` (359) into ``target``.
 
     The division is the same everywhere: digits shuffled with a fixed seed, each fifth of them for testing.
 

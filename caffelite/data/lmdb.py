@@ -209,7 +209,7 @@ class LmdbWriter:
 
 
 def open_database(path: StrPath, backend: str = "LMDB", owner: Owner = NOBODY) -> LmdbReader:
-    """The database of a data layer. ``backend``: ``LMDB`` or ``LEVELDB`` (Caffe's default when nothing is said).
+    """The database of a data layer. ``backend``: ``LMDB`` or ``LEVELDB``, Caffe's default.
 
     Raises:
         MissingFileError: there is nothing at ``path``.
@@ -220,15 +220,17 @@ def open_database(path: StrPath, backend: str = "LMDB", owner: Owner = NOBODY) -
     _check_exists(path, owner)
     if _is_lmdb(Path(path)):
         raise owner.error(
-            f"expected a LevelDB at '{path}' (the default backend)", "an LMDB", "add backend: LMDB to data_param"
+            f"expected a LevelDB at '{path}' (the default backend)",
+            "an LMDB",
+            "add backend: LMDB to data_param",
         )
     raise owner.error(f"LevelDB '{path}' cannot be read", fix=_CONVERT)
 
 
 _CONVERT = "convert it to LMDB (Caffe's converters take -backend lmdb) and write backend: LMDB in data_param"
 
-# LMDB must not be opened twice by one process, so readers of one database share its environment. A forked child
-# has to open its own, hence the process number.
+# LMDB must not be opened twice by one process, so readers of one database share its environment. A forked
+# child has to open its own, hence the process number.
 _lock = threading.Lock()
 _shares: dict[tuple[int, str], _Share] = {}
 
@@ -265,7 +267,9 @@ def _open(path: str, owner: Owner) -> Any:
     try:
         environment = _open_locked(path)
     except lmdb.InvalidError as error:
-        raise owner.error(f"'{path}' is no LMDB", str(error), "check its origin, or write it again") from error
+        raise owner.error(
+            f"'{path}' is no LMDB", str(error), "check its origin, or write it again"
+        ) from error
     except lmdb.Error as error:
         raise owner.error(f"cannot open the LMDB '{path}': {error}") from error
     try:
@@ -294,7 +298,7 @@ def _open_locked(path: str) -> Any:
 def _check_exists(path: StrPath, owner: Owner) -> None:
     if not os.path.exists(path):
         fix = f"make the database, or mend the path; it is looked up from '{os.getcwd()}'"
-        raise MissingFileError(path, owner.message("database"), fix)
+        raise MissingFileError(os.fspath(path), owner.message("database"), fix)
 
 
 def _check_directory(path: str, owner: Owner) -> None:

@@ -21,7 +21,7 @@ _DATA = 5
 
 
 def read_mean(path: StrPath, owner: Owner = NOBODY) -> np.ndarray:
-    """The mean image (C, H, W), float32, of a ``.binaryproto`` file, with the newer or the older kind of shape.
+    """The mean image (C, H, W), float32, of a ``.binaryproto`` file with either kind of shape.
 
     Raises:
         MissingFileError: there is no such file.
@@ -31,7 +31,7 @@ def read_mean(path: StrPath, owner: Owner = NOBODY) -> np.ndarray:
 
     if not os.path.exists(path):
         fix = f"make it with compute_image_mean, or mend the path; it is looked up from '{os.getcwd()}'"
-        raise MissingFileError(path, owner.message("mean_file"), fix)
+        raise MissingFileError(os.fspath(path), owner.message("mean_file"), fix)
     try:
         mean = read_blob_file(path)
     except DataError as error:
@@ -60,21 +60,22 @@ def compute_mean(database: StrPath) -> np.ndarray:
         MissingFileError, DataError: no such database, a broken record, or images of different sizes.
     """
     with LmdbReader(database) as reader:
-        total: np.ndarray | None = None
+        total = np.zeros((), np.float64)
         for first in range(0, len(reader), _BATCH):
             for number, record in enumerate(reader.read(first, min(_BATCH, len(reader) - first)), first):
                 try:
                     total = _add(total, record)
                 except DataError as error:
                     raise DataError(f"item '{reader.key(number)}' of '{database}': {error}") from error
-        return (total / len(reader)).astype(np.float32)
+        return np.asarray(total / len(reader), np.float32)
 
 
-def _add(total: np.ndarray | None, record: bytes) -> np.ndarray:
+def _add(total: np.ndarray, record: bytes) -> np.ndarray:
     datum = Datum.decode(record)
     image = opencv.decode(datum.data or b"") if datum.encoded else datum.array()
-    if total is None:
+    if not total.ndim:  # the first image
         return image.astype(np.float64)
     if image.shape != total.shape:
         raise DataError(f"expected an image of shape {total.shape} as before, got {image.shape}")
-    return np.add(total, image, out=total)
+    total += image
+    return total

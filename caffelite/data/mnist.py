@@ -12,6 +12,7 @@ import struct
 import urllib.request
 import zlib
 from collections.abc import Callable, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def read_idx(path: StrPath) -> np.ndarray:
         raise DataError(f"'{path}' is cut short in its header, after {len(data)} bytes")
     shape = struct.unpack(f">{data[3]}I", data[4:start])
     values = np.frombuffer(data, np.uint8, offset=start)
-    if values.size != np.prod(shape, dtype=np.float64):
+    if values.size != prod(shape):
         raise DataError(f"'{path}': its header tells of shape {shape}, but {values.size} bytes follow it")
     return values.reshape(shape)
 
@@ -69,7 +70,8 @@ def convert_mnist(images: StrPath, labels: StrPath, database: StrPath) -> int:
     The records are those of Caffe's convert_mnist_data: key ``%08d``, one channel.
 
     Raises:
-        MissingFileError, DataError: files that are not there, broken or do not fit each other; ``database`` exists.
+        MissingFileError, DataError: files that are missing, broken or do not fit each other; the database
+            exists already.
     """
     return _write(*_read_pair(images, labels), database)
 
@@ -77,10 +79,11 @@ def convert_mnist(images: StrPath, labels: StrPath, database: StrPath) -> int:
 def make_mnist(source: StrPath, target: StrPath) -> tuple[Path, Path]:
     """Writes ``mnist_train_lmdb`` and ``mnist_test_lmdb`` into the directory ``target`` (made if need be).
 
-    ``source``: the directory with the four idx files (``train-images-idx3-ubyte``, ... or the same with ``.gz``).
+    ``source``: the directory with the four idx files (``train-images-idx3-ubyte``, ... with or without
+    ``.gz``).
 
     Raises:
-        MissingFileError, DataError: as :func:`convert_mnist`; all files are checked before anything is written.
+        MissingFileError, DataError: as :func:`convert_mnist`; all is checked before anything is written.
     """
     folder = Path(source)
     train = _read_pair(_find(folder, "train-images-idx3-ubyte"), _find(folder, "train-labels-idx1-ubyte"))
@@ -101,7 +104,7 @@ def download(
     report: Callable[[str], None] | None = None,
     opener: Callable[..., Any] = urllib.request.urlopen,
 ) -> Path:
-    """Fetches the four files (11 MB) into the directory ``target``, compares checksums, and gives the directory.
+    """Fetches the four files (11 MB) into the directory ``target``, and gives that.
 
     Files that are there already and right are kept. ``report`` gets a line for each file.
 
@@ -159,7 +162,7 @@ def _find(folder: Path, name: str) -> Path:
 
 def _unpacked(path: StrPath) -> bytes:
     if not os.path.exists(path):
-        raise MissingFileError(path, "idx file")
+        raise MissingFileError(os.fspath(path), "idx file")
     data = Path(path).read_bytes()
     if not data.startswith(_GZIP_MAGIC):
         return data
@@ -183,5 +186,5 @@ def _read_pair(images: StrPath, labels: StrPath) -> tuple[np.ndarray, np.ndarray
 def _write(pixels: np.ndarray, labels: np.ndarray, database: StrPath) -> int:
     with LmdbWriter(database) as writer:
         for image, label in zip(pixels, labels.tolist(), strict=True):
-            writer.put(Datum(1, *image.shape, image.tobytes(), label))
+            writer.put(Datum(1, image.shape[0], image.shape[1], image.tobytes(), label))
     return len(pixels)

@@ -23,7 +23,9 @@ def load() -> Any:
     except ImportError as error:
         raise DataError(f"images need OpenCV, which cannot be loaded: {error}\n  Fix: {_FIX}") from error
     if not hasattr(cv2, "imdecode"):
-        raise DataError(f"OpenCV is broken: several of its wheels are installed over each other\n  Fix: {_FIX}")
+        raise DataError(
+            f"OpenCV is broken: several of its wheels are installed over each other\n  Fix: {_FIX}"
+        )
     return cv2
 
 
@@ -42,4 +44,5 @@ def decode(data: bytes | memoryview, color: bool | None = None) -> np.ndarray:
         raise DataError("its encoded image cannot be decoded")
     if image.dtype != np.uint8:
         raise DataError(f"expected an image of 8 bits a channel, got {image.dtype}")
-    return image.reshape(*image.shape[:2], -1).transpose(2, 0, 1)
+    pixels: np.ndarray = image.reshape(*image.shape[:2], -1).transpose(2, 0, 1)
+    return pixels

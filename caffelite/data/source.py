@@ -32,7 +32,7 @@ class BatchSource(Protocol):
         ...
 
     def state(self) -> dict[str, Any]:
-        """Where the data stands after the last ``next``, for JSON. What was only prefetched does not count."""
+        """Where the data stands after the last ``next``, for JSON; what is only prefetched counts not."""
         ...
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -47,8 +47,8 @@ class BatchSource(Protocol):
 class DatumBatches:
     """Makes any batch of a database of Datums, by the number of its first item in the whole run.
 
-    Item i is record ``i mod n`` of epoch ``i div n``; when shuffling, each epoch has its own order. Copies of this
-    (pickles, in other processes) make the same batches.
+    Item i is record ``i mod n`` of epoch ``i div n``; when shuffling, each epoch has its own order. Copies of
+    this (pickles, in other processes) make the same batches.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class DatumBatches:
         words = self._words(item, len(data))
         stack = self._layout.stack(records) if self._layout else None
         if stack is None:
-            labels = self._one_by_one(item, records, data, words)
+            labels: Any = self._one_by_one(item, records, data, words)
         else:
             pixels, labels = stack
             self._understand(item, self._check_shape, pixels.shape[1:], data.shape[1:])
@@ -121,7 +121,9 @@ class DatumBatches:
         if "label" in into:
             into["label"][...] = labels
 
-    def _one_by_one(self, item: int, records: list[bytes], data: np.ndarray, words: np.ndarray | None) -> list[int]:
+    def _one_by_one(
+        self, item: int, records: list[bytes], data: np.ndarray, words: np.ndarray | None
+    ) -> list[int]:
         labels = []
         for i, record in enumerate(records):
             datum = self._understand(item + i, Datum.decode, record)
@@ -135,7 +137,7 @@ class DatumBatches:
         shape = self.transformer.output_shape(image)
         if shape != wanted:
             fix = "give all images one size when the database is made, or set crop_size"
-            raise DataError(f"expected an image of shape {wanted} as the first one, got {shape}\n  Fix: {fix}")
+            raise NOBODY.error(f"expected an image of shape {wanted} like the first one", shape, fix)
 
     def _understand(self, item: int, step: Any, *arguments: Any) -> Any:
         """Calls ``step``; an error of it tells which record it was about."""
@@ -164,20 +166,23 @@ class DatumBatches:
         return self.random.permutation(len(self.open()), self.owner.name, "shuffle", epoch)
 
     def _words(self, item: int, count: int) -> np.ndarray | None:
-        return self.random.words(item, count, self.owner.name, "transform") if self.transformer.draws else None
+        if not self.transformer.draws:
+            return None
+        return self.random.words(item, count, self.owner.name, "transform")
 
 
 class DatumSource:
     """Batches of a database of Datums: the Data layer's :class:`BatchSource`, with arrays "data" and "label".
 
     Records come in the order of their keys, over and over, as in Caffe. ``shuffle`` is our addition: another
-    order in each epoch. Shapes are those of the first record; with ``batch_size`` 1 and no crop, of each in turn.
+    order in each epoch. Shapes are those of the first record; with ``batch_size`` 1 and no crop, of each in
+    turn.
 
     prefetch:  batches made ahead (Caffe: 4) where worker processes make them; 0 keeps everything in line.
     workers:   processes; None decides by what a batch costs (:func:`choose_workers`), 0 is none.
 
     Raises:
-        MissingFileError, DataError: the database, the mean file or the transformation parameters are not usable.
+        MissingFileError, DataError: the database, the mean file or the parameters are not usable.
     """
 
     def __init__(
@@ -198,11 +203,12 @@ class DatumSource:
         if batch_size < 1:
             raise owner.error("expected batch_size >= 1", batch_size)
         transformer = Transformer(transform or TransformParams(), phase, owner)
-        random = random or RandomSource()
+        random = RandomSource(random.seed if random else -1)  # ours: a reseeded net does not change it
         self._batches = DatumBatches(path, batch_size, transformer, random, owner, backend, shuffle)
         self._with_label = label
         image, encoded = self._batches.first()
-        self._fixed = None if batch_size == 1 and not transformer.params.crop_size else self._batch_shapes(image)
+        varying = batch_size == 1 and not transformer.params.crop_size
+        self._fixed = None if varying else self._batch_shapes(image)
         values = batch_size * int(np.prod(image))
         self._prefetch = prefetch
         self._workers = 0 if self._fixed is None else choose_workers(values, encoded, prefetch, workers)
@@ -256,11 +262,9 @@ class DatumSource:
         now = self.state()
         for name in ("records", "shuffle"):
             if state[name] != now[name]:
-                raise self._batches.owner.error(
-                    f"expected '{self._batches.path}' with {name} = {state[name]} as when the snapshot was made",
-                    now[name],
-                    "resume with the same data, or fine-tune from the weights alone",
-                )
+                expected = f"expected '{self._batches.path}' with {name} = {state[name]} as in the snapshot"
+                fix = "resume with the same data, or fine-tune from the weights alone"
+                raise self._batches.owner.error(expected, now[name], fix)
         self.close()
         self._batches.random = RandomSource(state["seed"])
         self._item = state["item"]

@@ -1,7 +1,7 @@
 """Caffe's data transformer: decode, crop, mirror, subtract a mean, scale.
 
-Source: BVLC Caffe, data_transformer.cpp. One thing differs on purpose: random draws belong to the item's number
-in the run, not to the order of calls.
+Source: BVLC Caffe, data_transformer.cpp. One thing differs on purpose: random draws belong to the item's
+number in the run, not to the order of calls.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from caffelite.data import opencv
 from caffelite.data.datum import Datum
 from caffelite.data.mean import read_mean
 from caffelite.data.owner import NOBODY, Owner
-from caffelite.errors import DataError
 from caffelite.types import Phase, Shape
 
 # Passes over about this many values stay in the second-level cache.
@@ -66,7 +65,6 @@ class Transformer:
         self.params = params
         self.random_crop = phase == Phase.TRAIN and params.crop_size > 0
         self.draws = self.random_crop or params.mirror
-        self._owner = owner
         self._scale = np.float32(params.scale)
         self._mean: np.ndarray | None = None
         if params.mean_file:
@@ -80,7 +78,7 @@ class Transformer:
         ``force_color`` and ``force_gray`` act on encoded images alone, as in Caffe.
 
         Raises:
-            DataError: a record without values, with the wrong number of them, or an image that does not decode.
+            DataError: a record without values or with a wrong number of them; an image that does not decode.
         """
         if not datum.encoded:
             return datum.array()
@@ -97,7 +95,8 @@ class Transformer:
         crop = self.params.crop_size
         if crop > min(H, W):
             fix = f"crop_size: {min(H, W)} or less, or larger images"
-            raise self._owner.error(f"expected images of at least {crop} x {crop} for crop_size", _size(shape), fix)
+            expected = f"expected images of at least {crop} x {crop} for crop_size"
+            raise NOBODY.error(expected, _size(shape), fix)
         self._check_mean(shape)
         return (C, crop, crop) if crop else shape
 
@@ -127,8 +126,10 @@ class Transformer:
         if words is None:
             return spare[0] // 2, spare[1] // 2, False
         mirror, down, right = (int(word) for word in words[:3])
-        top, left = (down % (spare[0] + 1), right % (spare[1] + 1)) if self.random_crop else (spare[0] // 2, spare[1] // 2)
-        return top, left, self.params.mirror and mirror % 2 == 1
+        mirrored = self.params.mirror and mirror % 2 == 1
+        if self.random_crop:
+            return down % (spare[0] + 1), right % (spare[1] + 1), mirrored
+        return spare[0] // 2, spare[1] // 2, mirrored
 
     def _write(self, x: np.ndarray, y: np.ndarray, top: int, left: int) -> None:
         """y = (x - mean) * scale, in float32 step by step as Caffe computes it."""
@@ -147,11 +148,12 @@ class Transformer:
             return
         if self.params.mean_file and mean.shape != shape:
             means = " ".join(f"mean_value: {value:.6g}" for value in mean.mean(axis=(1, 2)))
-            fix = f"make the mean of these images (before any crop), or replace mean_file by its averages: {means}"
-            expected = f"expected images of the size of mean_file '{self.params.mean_file}', {_size(mean.shape)}"
-            raise self._owner.error(expected, _size(shape), fix)
+            fix = f"make the mean of these images, uncropped, or replace mean_file by its averages: {means}"
+            file = self.params.mean_file
+            expected = f"expected images of the size of mean_file '{file}', {_size(mean.shape)}"
+            raise NOBODY.error(expected, _size(shape), fix)
         if not self.params.mean_file and len(mean) not in (1, C):
-            raise self._owner.error(f"expected 1 or {C} mean_value for {C} channels", len(mean))
+            raise NOBODY.error(f"expected 1 or {C} mean_value for {C} channels", len(mean))
 
 
 def _size(shape: Shape) -> str:

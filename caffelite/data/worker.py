@@ -1,7 +1,7 @@
 """The process that makes batches ahead. Started by :class:`caffelite.data.prefetch.Prefetcher`.
 
-stdin brings the job (its length in 8 bytes, then a pickle) and a byte for each slot that was given back; stdout
-takes one message a batch. The end of either pipe, or of the parent, is the end of the worker.
+stdin brings the job (its length in 8 bytes, then a pickle) and a byte for each slot that was given back;
+stdout takes one message a batch. The end of either pipe, or of the parent, is the end of the worker.
 """
 
 from __future__ import annotations
