@@ -5,7 +5,7 @@ primitive may choose), make a :class:`PrimitiveDesc` with one of the functions o
 :mod:`caffelite.cpu.onednn_primitives`, ask it which layouts it chose, then :meth:`PrimitiveDesc.bind` it to
 memories and run it: about 3 microseconds a call.
 
-oneDNN fixes the number of threads when a primitive is made: make and run them inside ``threads.compute()``.
+oneDNN builds the number of threads into a primitive: call ``threads.apply()`` before making any.
 Scratch space belongs to the caller (one :class:`Scratch` for primitives that never run at the same time),
 because the library's own is tied to the thread that made the primitive.
 """
@@ -197,6 +197,7 @@ class Memory(_Owner):
 
     def __init__(self, desc: MemoryDesc, array: Array):
         self.desc = desc
+        self._address = 0
         self._own(library().create("memory_create", desc.handle, library().engine, None), "memory")
         self.point_to(array)
 
@@ -213,7 +214,10 @@ class Memory(_Owner):
         if array.nbytes < self.desc.bytes and (array.flags.c_contiguous or array.flags.f_contiguous):
             raise ValueError(f"oneDNN memory {self.desc} takes {self.desc.bytes} bytes, got {array.nbytes}")
         self.array = array
-        library().call("memory_set_data_handle", self.handle, array.ctypes.data)
+        address = array.__array_interface__["data"][0]  # quicker than array.ctypes
+        if address != self._address:
+            library().call("memory_set_data_handle", self.handle, address)
+            self._address = address
 
 
 class Scratch:

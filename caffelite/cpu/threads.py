@@ -68,6 +68,17 @@ def _default_threads() -> int:
     return usable_cores()
 
 
+def apply() -> int:
+    """Tell OpenMP the number of threads for what the calling thread makes and runs next, and return it.
+
+    oneDNN builds the number into each primitive. :func:`compute` does this as well.
+    """
+    number, team = num_threads(), _team()
+    if team is not None:
+        team.set_threads(number)
+    return number
+
+
 # -- denormal numbers ---------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,189 @@
+"""What all oneDNN kernels share: making their primitives, the layouts of blobs, packed parameters and gradients.
+
+A kernel compiles each pass into a list of calls without arguments. The list is made when arrays are bound, and made
+again when the number of threads has changed since, which oneDNN builds into its primitives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from caffelite.cpu import onednn_primitives as primitives
+from caffelite.cpu import threads
+from caffelite.cpu.onednn import Array, Attributes, Memory, MemoryDesc, PrimitiveDesc, Scratch
+from caffelite.cpu.onednn_types import Algorithm, Arg
+from caffelite.layers.base import Layer
+from caffelite.params import Param
+from caffelite.plan.kernel import CHANNELS_LAST, Kernel, Operand, Site, operands_of
+from caffelite.types import count
+
+Call = Callable[[], object]
+
+
+class OneDnnKernel(Kernel):
+    """A kernel whose passes are lists of calls, most of them ``Primitive.run``."""
+
+    name: ClassVar[str] = "onednn"
+
+    def __init__(self, site: Site):
+        super().__init__(site)
+        self.scratch = Scratch()
+        self._threads = threads.apply()
+        self._forward: list[Call] = []
+        self._plain: list[Call] | None = None
+        self._backward: list[Call] = []
+
+    @classmethod
+    def refuses(cls, site: Site) -> str:
+        if any(operand.dtype != "float32" for operand in operands_of(site.operands)):
+            return "its arrays are not float32"
+        if any(not count(operand.shape) for operand in operands_of(site.operands)):
+            return "an empty blob"
+        return ""
+
+    def compile_forward(self, post: Layer | None) -> list[Call]:
+        """The calls of a forward pass that applies ``post`` to y at its end."""
+        raise NotImplementedError
+
+    def compile_backward(self) -> list[Call]:
+        """The calls of a backward pass."""
+        raise NotImplementedError
+
+    def bind(
+        self, arrays: Mapping[str, Any], params: Mapping[str, Param], rng: Callable[[], np.random.Generator]
+    ) -> None:
+        super().bind(arrays, params, rng)
+        self._compile_forward()
+
+    def bind_backward(self, arrays: Mapping[str, Any]) -> None:
+        super().bind_backward(arrays)
+        self._threads = threads.apply()
+        self._backward = self.compile_backward()
+
+    def forward(self) -> None:
+        self._follow_threads()
+        for call in self._forward:
+            call()
+
+    def forward_plain(self) -> None:
+        self._follow_threads()
+        if self._plain is None:
+            self._plain = self.compile_forward(None)
+        for call in self._plain:
+            call()
+
+    def backward(self) -> None:
+        """Writes the gradients that are asked for."""
+        self._follow_threads()
+        for call in self._backward:
+            call()
+
+    def _compile_forward(self) -> None:
+        self._threads = threads.apply()
+        self._plain = None
+        self._forward = self.compile_forward(self.site.post)
+
+    def _follow_threads(self) -> None:
+        if self._threads != threads.num_threads():
+            self._compile_forward()
+            if self._backward:
+                self._backward = self.compile_backward()
+
+
+# -- blobs --------------------------------------------------------------------------------------------------
+
+
+def is_channels_last(operand: Operand) -> bool:
+    """Whether the memory order is N, H, W, C; true as well where both orders are the same."""
+    if operand.layout == CHANNELS_LAST or len(operand.shape) < 3:
+        return True
+    return operand.shape[1] == 1 or count(operand.shape, 2) == 1
+
+
+def described(operand: Operand) -> MemoryDesc:
+    """The memory of a blob, said to be channels-last wherever that is true, which is what kernels look for."""
+    if is_channels_last(operand):
+        return MemoryDesc.channels_last(operand.shape)
+    return MemoryDesc.of(operand.shape)
+
+
+def flat(array: Array) -> Array:
+    """The elements of a dense array in the order in which they lie in memory, whatever its layout."""
+    order = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
+    return array.transpose(order).reshape(-1)
+
+
+def same_layout(site: Site) -> bool:
+    """Whether element i of every operand lies at the same place."""
+    operands = list(operands_of(site.operands))
+    return all(operand.strides == operands[0].strides for operand in operands)
+
+
+def copy(source: Memory, target: Memory, attributes: Attributes | None = None) -> Call:
+    """A call that copies between layouts and element types (or adds, if the attributes say so)."""
+    desc = primitives.reorder(source.desc, target.desc, attributes)
+    return desc.bind({Arg.SRC: source, Arg.DST: target}).run
+
+
+def slow(desc: PrimitiveDesc) -> bool:
+    """Whether oneDNN has nothing but its reference loops for this, which NumPy beats."""
+    return desc.implementation.startswith(("ref", "simple:any"))
+
+
+# -- parameters ---------------------------------------------------------------------------------------------
+
+
+class PackedParam:
+    """A parameter in the layout that a primitive wants, packed again whenever it may have changed."""
+
+    def __init__(self, param: Param, seen: MemoryDesc, wanted: MemoryDesc):
+        """``seen`` describes ``param.data`` in the axes that the primitive knows."""
+        self._param, self._stamp = param, -1
+        master = Memory(seen, param.data)
+        self._pack = None if seen == wanted else copy(master, memory := wanted.empty())
+        self.memory = master if self._pack is None else memory
+
+    def refresh(self) -> None:
+        """Packs if the parameter has been touched."""
+        if self._pack is not None and (stamp := self._param.stamp()) != self._stamp:
+            self._pack()
+            self._stamp = stamp
+
+
+class PackedGradient:
+    """A gradient in the layout in which a primitive leaves it, and the way from there to its parameter."""
+
+    def __init__(self, param: Param, seen: MemoryDesc, left: MemoryDesc):
+        self._param = param
+        self.memory = left.empty()
+        self._target = Memory(seen, param.data)  # moved to the gradient's memory at each delivery
+        self._write = copy(self.memory, self._target)
+        self._add = copy(self.memory, self._target, Attributes().add_sum())
+
+    def deliver(self) -> None:
+        """Writes to the parameter's gradient, or adds if there is one already."""
+        gradient, add = self._param.grad_for_write()
+        self._target.point_to(gradient)
+        (self._add if add else self._write)()
+
+
+# -- activations at the end of a forward pass ---------------------------------------------------------------
+
+_POSTS = {"ReLU": Algorithm.RELU, "Sigmoid": Algorithm.LOGISTIC, "TanH": Algorithm.TANH}
+ACTIVATIONS = tuple(_POSTS)
+
+
+def post_attributes(post: Layer | None, attributes: Attributes | None = None) -> Attributes:
+    """Attributes that apply an activation layer to the result."""
+    attributes = attributes or Attributes()
+    if post is not None:
+        attributes.add_eltwise(_POSTS[post.type], getattr(post, "slope", 0.0))
+    return attributes
+
+
+def pairs(site: Site, first: str, second: str) -> Sequence[tuple[Operand, Operand]]:
+    """Bottoms and tops of a layer that maps bottom i to top i."""
+    return list(zip(site.many(first), site.many(second), strict=True))
