@@ -6,6 +6,8 @@ file with six mistakes is reported with six places. What it accepts is what Caff
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from caffelite.errors import Problem, PrototxtError
 from caffelite.prototxt.hints import Frame, fix_for_unknown, nearest_field
 from caffelite.prototxt.positions import Lines, Positions, Spot
@@ -16,6 +18,19 @@ from caffelite.prototxt.tokens import CLOSERS, OPENERS, Token, missing_closers, 
 _CLOSER = {"{": "}", "<": ">", "[": "]"}
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What a text holds: its message, the places of the fields, notes, and all problems in their order.
+
+    With problems the message is what could be read in spite of them.
+    """
+
+    message: Message
+    positions: Positions
+    notes: list[str]
+    problems: list[Problem]
+
+
 def parse_text(
     text: str | bytes, name: str, file: str = "<text>", *, lenient: bool = False
 ) -> tuple[Message, Positions, list[str]]:
@@ -24,18 +39,25 @@ def parse_text(
     ``lenient`` turns fields that the schema lacks into notes. Bytes are taken as UTF-8; others may stand in
     comments. Raises PrototxtError with every problem of the text, in its order.
     """
+    reading = read_text(text, name, file, lenient=lenient)
+    if reading.problems:
+        raise PrototxtError(reading.problems)
+    return reading.message, reading.positions, reading.notes
+
+
+def read_text(text: str | bytes, name: str, file: str = "<text>", *, lenient: bool = False) -> Reading:
+    """As ``parse_text``, but problems are handed out with what could be read. For checkers."""
     if isinstance(text, bytes):
         text = text.decode("utf-8", "surrogateescape")
     text = text.removeprefix("\ufeff")
-    lines = Lines(text, file)
+    lines, result, spot = Lines(text, file), message(name)(), Spot(0)
     reader = _Reader(text, lines, lenient)
     if "\0" in text:
-        raise PrototxtError([Problem(lines.location(0), "this is a binary file, not a prototxt")])
-    result, spot = message(name)(), Spot(0)
-    reader.read(result, message_type(name), spot)
-    if reader.problems:
-        raise PrototxtError(sorted(reader.problems, key=lambda problem: problem.location))
-    return result, Positions(lines, spot), reader.notes
+        reader.problems.append(Problem(lines.location(0), "this is a binary file, not a prototxt"))
+    else:
+        reader.read(result, message_type(name), spot)
+    problems = sorted(reader.problems, key=lambda problem: problem.location)
+    return Reading(result, Positions(lines, spot), reader.notes, problems)
 
 
 class _Reader:
@@ -223,8 +245,12 @@ class _Reader:
                 return False
             self._report(offset, f"expected '{closer}' to close {self._frames[-1]}, got '{text}'")
             return True
-        fix = "comments start with #" if text == "//" else ""
+        fix = "comments start with #" if text.startswith("//") else ""
         self._report(offset, f"expected the name of a field, got {self._got()}", fix)
+        if kind in OPENERS:
+            self._skip_balanced()
+        else:
+            self._at += 1
         self._skip_line()
         return False
 
@@ -243,16 +269,14 @@ class _Reader:
             self._skip_line()
 
     def _skip_line(self) -> None:
-        """Steps up to the end of the line or of the message, or to the next field, but over one token."""
-        offset = self._tokens[self._at][2]
-        end = self._text.find("\n", offset)
+        """Steps up to the end of the line or of the message, or to the next field."""
+        end = self._text.find("\n", self._tokens[self._at][2])
         end = len(self._text) if end < 0 else end
-        first = self._at
-        while self._tokens[self._at][2] < end and self._tokens[self._at][0] not in ("}", ">", "]"):
+        while self._tokens[self._at][2] < end and self._tokens[self._at][0] not in CLOSERS:
+            if self._starts_field():
+                return
             if self._tokens[self._at][0] in OPENERS:
                 self._skip_balanced()
-            elif self._at > first and self._starts_field():
-                return
             else:
                 self._at += 1
 
