@@ -35,21 +35,20 @@ Array = npt.NDArray[Any]
 def fill(
     filler: Any, shape: Shape, rng: np.random.Generator, dtype: npt.DTypeLike = np.float32, at: str = "filler"
 ) -> Array:
-    """A new array as a FillerParameter message says. ``at`` opens the text of errors, see ``check``.
+    """A new array as a FillerParameter message says.
 
-    Raises NetError as ``check`` does.
+    Raises NetError if ``objection`` has one; ``at`` says whose filler it is and opens the message.
     """
-    check(filler, shape, at)
+    problem = objection(filler, shape)
+    if problem is not None:
+        expected, got, fix = problem
+        raise NetError(f"{at}: expected {expected}, got {got}" + (f"\n  Fix: {fix}" if fix else ""))
     return _FILLERS[filler.type](filler, tuple(shape), rng).astype(dtype, copy=False)
 
 
-def check(filler: Any, shape: Shape, at: str = "filler") -> None:
-    """Raises NetError if a filler cannot fill a shape.
-
-    ``at`` says whose it is, such as "layer 'conv1' (Convolution) at net.prototxt:12, weight_filler".
-    """
-    for expected, got, fix in _objections(filler, tuple(shape)):
-        raise NetError(f"{at}: expected {expected}, got {got}" + (f"\n  Fix: {fix}" if fix else ""))
+def objection(filler: Any, shape: Shape) -> tuple[str, str, str] | None:
+    """Why a filler cannot fill a shape: what was expected, what came, and the cure if known; None if it can."""
+    return next(((expected, str(got), fix) for expected, got, fix in _objections(filler, tuple(shape))), None)
 
 
 def _objections(filler: Any, shape: Shape) -> list[tuple[str, object, str]]:

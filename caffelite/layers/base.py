@@ -24,6 +24,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from caffelite.errors import NetError, ShapeError, layer_message
+from caffelite.fillers import objection
 from caffelite.prototxt.source import NO_SOURCE, Where
 from caffelite.types import Location, Phase, Shape
 
@@ -115,7 +116,8 @@ class Layer:
     # -- for subclasses ---------------------------------------------------------------------------------
 
     def param(self, name: str, shape: Shape, filler: Any = None, value: float = 0.0, learnable: bool = True) -> None:
-        """Declares the next blob of ``net.params[layer]``."""
+        """Declares the next blob of ``net.params[layer]``. Raises NetError for a filler that cannot fill it."""
+        self.check_filler(filler, shape, name)
         self.params.append(ParamSpec(name, tuple(shape), filler, value, learnable))
 
     def no_param(self, name: str) -> None:
@@ -125,6 +127,13 @@ class Layer:
     def filler(self, field: str = "filler") -> Any:
         """The FillerParameter in a field of the layer's message, None if the user gave none."""
         return getattr(self.p, field) if self.p.HasField(field) else None
+
+    def check_filler(self, filler: Any, shape: Shape, name: str) -> None:
+        """Raises NetError for a FillerParameter that cannot fill the shape of ``name``; None always can."""
+        problem = objection(filler, shape) if filler is not None else None
+        if problem is not None:
+            expected, got, fix = problem
+            raise self.error(f"{expected} in the filler of {name}", got, fix)
 
     def save(self, name: str, shape: Shape, dtype: str = "float") -> None:
         """Declares an array that forward writes and backward reads."""

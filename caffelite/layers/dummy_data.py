@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from caffelite.fillers import check, fill
+from caffelite.fillers import fill
 from caffelite.layers._shapes import one_for_each, read_shape
 from caffelite.layers.base import Layer
 from caffelite.types import Shape
@@ -43,8 +43,7 @@ class DummyData(Layer):
         for filler, shape in zip(self.fillers, found, strict=True):
             if min(shape, default=1) < 1:
                 raise self.error("sizes >= 1", shape, field="num")
-            if filler is not None:
-                check(filler, shape, f"layer '{self.name}' ({self.type})")
+            self.check_filler(filler, shape, "a top")
         return found
 
     def forward(self, xp: Any, y: Any, rng: Any) -> None:

@@ -53,6 +53,13 @@ def test_no_num_output(message):
     )
 
 
+def test_bad_filler(message):
+    text = message("InnerProduct", ip('num_output: 2 weight_filler { type: "gaussian" std: 0 }'))
+    assert text == (
+        "layer 'layer' (InnerProduct): expected std > 0 in the filler of W, got 0\n  Fix: use type: \"constant\""
+    )
+
+
 def test_axis_out_of_range(message):
     assert message("InnerProduct", ip("num_output: 2"), [(10,)]) == (
         "layer 'layer' (InnerProduct): expected an axis from -1 to 0 for a bottom with 1 axes, got 1"
