@@ -79,7 +79,7 @@ def read_state(
         raise WeightsError(
             f"'{path}': expected {expected} history blobs ({histories} for each of {len(learnables)} "
             f'learnable blobs with type "{type_}"), got {len(state.history)}\n'
-            "  Fix: resume with the net and the solver type that wrote it, or start from its weights (-weights)"
+            "  Fix: resume with the net and solver type that wrote it, or start from its weights (-weights)"
         )
     legacy = state.legacy or [False] * expected
     for index, array in enumerate(state.history):

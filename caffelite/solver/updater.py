@@ -103,9 +103,9 @@ class Updater:
 
     def _idle(self, i: int) -> bool:
         """Whether nothing can move: the blob has no rate, and its history is zero and stays so."""
-        if self.uses[i].lr_mult != 0 or not self._blank[i]:
+        if self.uses[i].lr_mult != 0 or not self._blank[i] or not self.params[i].grad_is_zero:
             return False
-        return self.rule.rate_in_history or (self._decay(i) == 0 and self.params[i].grad_is_zero)
+        return self.rule.rate_in_history or self._decay(i) == 0
 
     def _decay(self, i: int) -> float:
         return float(self.p.weight_decay * self.uses[i].decay_mult)
