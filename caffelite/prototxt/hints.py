@@ -91,15 +91,16 @@ def fix_for_unknown(word: str, frames: Sequence[Frame], layer_type: str) -> str:
     here = frames[-1]
     if (here.type.name, word) in _FORMER:
         return f"write {_FORMER[here.type.name, word]}"
+    other = next((n for n in _ROOTS if n != here.type.name and word in message_type(n).fields), None)
+    other = other if len(frames) == 1 and here.type.name in _ROOTS else None
     inside = _messages_with(word, here.type, layer_type)
+    if other and (not inside or here.type.name == "SolverParameter"):
+        return f"'{word}' belongs in a {_ROOTS[other]}; is this the file of a {_ROOTS[other]}?"
     if inside:
         return f"'{word}' belongs in {inside} {{ ... }}"
     outside = next((frame for frame in reversed(frames[:-1]) if word in frame.type.fields), None)
     if outside:
         return f"'{word}' belongs in {outside}; close {here} before it"
-    other = next((n for n in _ROOTS if n != here.type.name and word in message_type(n).fields), None)
-    if len(frames) == 1 and here.type.name in _ROOTS and other:
-        return f"'{word}' belongs in a {_ROOTS[other]}; is this the file of a {_ROOTS[other]}?"
     return ""
 
 

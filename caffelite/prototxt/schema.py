@@ -149,7 +149,7 @@ def _schema() -> _Schema:
         for name in messages
     }
     for cls in classes.values():
-        copyreg.pickle(cls, _reduce)  # type: ignore[arg-type]  # classes are only known as Any
+        copyreg.pickle(cls, _reduce)
     return _Schema(classes, {cls: name for name, cls in classes.items()}, messages, enums)
 
 

@@ -2,8 +2,8 @@
 
 A token is ``(kind, text, offset)``. Symbols ``{ } < > [ ] : ; , -`` are their own kind; the others are
 ``word``, ``number`` (anything that starts like one, checked when its field is known), ``string`` (in its
-quotes), ``unclosed`` (a string without its closing quote), ``bad`` (any other character) and, once and last,
-``end``.
+quotes), ``unclosed`` (a string without its closing quote), ``bad`` (any other character; also a comment in
+C++'s form to the end of its line) and, once and last, ``end``.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ _TOKEN = re.compile(
     r"""(?:\s++|\#[^\n]*+)*+               # white space and comments
     (?:(?P<word>[A-Za-z_]\w*)
       |(?P<symbol>[{}<>\[\]:;,-])
-      |(?P<string>"(?:[^"\\\n]|\\.)*+"|'(?:[^'\\\n]|\\.)*+')
+      |(?P<string>"(?:[^"\\\n]|\\[^\n])*+"|'(?:[^'\\\n]|\\[^\n])*+')
       |(?P<number>\.?\d(?:[eE][+-]|[\w.])*)
       |(?P<unclosed>["'][^\n]*)
-      |(?P<bad>//|.))""",
+      |(?P<bad>//[^\n]*|.)
+      |\Z)""",
     re.ASCII | re.VERBOSE | re.DOTALL,
 )
 

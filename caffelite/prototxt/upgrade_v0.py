@@ -81,7 +81,7 @@ _KEPT = ("name", "input", "input_dim", "force_backward")
 class UpgradeError(Exception):
     """A net of 2013 that has no later form: the layer's index and fields, what is wrong, and the cure."""
 
-    def __init__(self, layer: int, fields: tuple[str, ...], message_: str, fix: str = ""):
+    def __init__(self, layer: int, fields: tuple[str | int, ...], message_: str, fix: str = ""):
         super().__init__(message_)
         self.layer, self.fields, self.message, self.fix = layer, fields, message_, fix
 
@@ -134,7 +134,7 @@ def _fold_padding(net: Message) -> tuple[list[Message], list[int]]:
         for number, blob in enumerate(layer.bottom):
             if blob not in producers:
                 text = f"layer '{layer.layer.name}': unknown bottom '{blob}'{suggestion(blob, producers)}"
-                raise UpgradeError(index, ("bottom", str(number)), text)
+                raise UpgradeError(index, ("bottom", number), text)
             producer = producers[blob]
             if producer is not None and net.layers[producer].layer.type == "padding":
                 _take_padding(copy, net.layers[producer], index)
