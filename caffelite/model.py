@@ -186,6 +186,8 @@ class Model:
         params: dict[str, list[Param]] = {}
         for node in graph.nodes:
             theirs = share.params.get(node.name) if share and node.params else None
+            if theirs:
+                _check_shared(node, theirs)
             params[node.name] = theirs or [self._make_param(node, use, params) for use in node.params]
         return params
 
@@ -290,3 +292,14 @@ class Model:
         """Stops data workers and closes files. Passes of nets without data layers still run."""
         for node in self.nodes:
             node.layer.close()
+
+
+def _check_shared(node: Node, theirs: list[Param]) -> None:
+    """Raises ShapeError unless a layer has the params of its namesake in the net that it shares them with."""
+    ours, other = [use.spec.shape for use in node.params], [param.shape for param in theirs]
+    if ours != other:
+        raise node.layer.shape_error(
+            f"params of shapes {', '.join(map(shape_text, other))}, which the layer of this name has in the other net",
+            ", ".join(map(shape_text, ours)),
+            "give both the same sizes, or this layer another name",
+        )

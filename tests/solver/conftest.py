@@ -55,11 +55,13 @@ def make(tmp_path: Path, records: Records) -> Callable[..., Solver]:
 
     def make_solver(fields: str = "", net: str = NET, **options: object) -> Solver:
         (tmp_path / "net.prototxt").write_text(net)
-        text = 'net: "net.prototxt" snapshot_prefix: "snap" random_seed: 3 '
+        text = 'net: "net.prototxt" random_seed: 3 '
         if "base_lr" not in fields:
             text += "base_lr: 0.05 momentum: 0.9 weight_decay: 0.01 "
         if "lr_policy" not in fields:
             text += 'lr_policy: "fixed" '
+        if "snapshot_prefix" not in fields:
+            text += 'snapshot_prefix: "snap" '
         source = parse_solver(text + fields, "solver.prototxt")
         options = {"engine": "reference", "log": Log(records), "root": tmp_path} | options
         return Solver(source, **options)
