@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from caffelite.errors import NetError, layer_message
-from caffelite.graph.gradients import set_gradients
+from caffelite.graph.gradients import check_propagate_down, set_gradients
 from caffelite.graph.graph import Graph, Node, ParamUse
 from caffelite.graph.params import declare_params
 from caffelite.graph.problems import Problems
 from caffelite.graph.shapes import infer_node
 from caffelite.graph.splits import insert_splits
-from caffelite.graph.state import Entry, State, filter_layers
+from caffelite.graph.state import Entry, State, filter_layers, net_state
 from caffelite.graph.wiring import Wires
 from caffelite.layers.base import Layer
 from caffelite.layers.registry import lookup
@@ -41,41 +41,61 @@ def build_graph(
     blobs that the outside gives (tops of Input and data layers). ``sessions`` (layer name -> dict) carries what
     outlives a rebuild. Raises NetError, or NetErrors with all that is wrong.
     """
-    state = state or State(phase, level, tuple(stages)).merged(_without_phase(source.message.state))
-    entries, notes = filter_layers(source, state)
+    state = state or net_state(source, phase, level, stages)
     problems = Problems()
+    entries, notes = filter_layers(source, state, problems)
     wires = Wires(source, problems)
     graph = Graph(source.message.name, state.phase, [], force_backward or source.message.force_backward, notes)
     owners: dict[str, ParamUse] = {}
+    learners: dict[str, Entry] = {}
+    keys: set[str] = set()
     sessions = sessions if sessions is not None else {}
     for entry in insert_splits(entries):
         with problems.collect():
-            layer = _make_layer(entry, state.phase, sessions, random, wires)
-            node = wires.connect(len(graph.nodes), layer, entry)
+            key = _unique(entry.message.name, keys)
+            layer = _make_layer(entry, state.phase, sessions.setdefault(key, {}), random, wires)
+            node = wires.connect(len(graph.nodes), layer, key, entry)
             if node is not None:
                 _finish(node, graph, shapes or {}, owners, wires, entry)
+                _check_name(node, entry, learners)
     problems.raise_any()
     set_gradients(graph)
     return graph
 
 
-def _without_phase(state: Any) -> Any:
-    """The net's own state; the phase comes from the caller."""
-    copy = type(state)()
-    copy.CopyFrom(state)
-    copy.ClearField("phase")
-    return copy
+def _unique(name: str, keys: set[str]) -> str:
+    """The name, with a number behind it if an earlier layer has it; ``keys`` holds those given out."""
+    key, number = name, 2
+    while key in keys:
+        key, number = f"{name}#{number}", number + 1
+    keys.add(key)
+    return key
+
+
+def _check_name(node: Node, entry: Entry, learners: dict[str, Entry]) -> None:
+    """Raises NetError for two layers with params under one name: a weights file could not tell them apart."""
+    if not node.params:
+        return
+    first = learners.setdefault(node.name, entry)
+    if first is not entry:
+        raise NetError(
+            layer_message(
+                node.name, node.type, entry.where.at("name"),
+                f"expected a name of its own for a layer with params; the layer at {first.where.at()} has it too",
+                fix="rename one of them",
+            )
+        )  # fmt: skip
 
 
 def _make_layer(
-    entry: Entry, phase: Phase, sessions: dict[str, dict[str, Any]], random: RandomSource | None, wires: Wires
+    entry: Entry, phase: Phase, session: dict[str, Any], random: RandomSource | None, wires: Wires
 ) -> Layer:
     message = entry.message
     if not message.HasField("phase"):
         message.phase = int(phase)
     try:
         cls = lookup(message.type, entry.where.at("type"), message.name)
-        return cls(message, Phase(message.phase), entry.where, sessions.setdefault(message.name, {}), random)
+        return cls(message, Phase(message.phase), entry.where, session, random)
     except NetError:
         wires.miss(message)
         raise
@@ -88,6 +108,7 @@ def _finish(
     try:
         infer_node(node, shapes)
         node.params = declare_params(node, owners)
+        check_propagate_down(node)
         _set_loss_weights(node)
     except NetError:
         for value in node.tops:

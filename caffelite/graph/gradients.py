@@ -12,7 +12,7 @@ from caffelite.layers.base import Layer, has_backward, plain
 
 
 def set_gradients(graph: Graph) -> None:
-    """Fills in ``propagate``, ``backward`` and ``learn`` of all nodes. Raises NetError for a wrong propagate_down."""
+    """Fills in ``propagate``, ``backward`` and ``learn`` of all nodes."""
     _need(graph)
     _under_loss(graph)
     if graph.force_backward:
@@ -21,17 +21,22 @@ def set_gradients(graph: Graph) -> None:
         _keep_possible(node)
 
 
+def check_propagate_down(node: Node) -> None:
+    """Raises NetError unless there is no propagate_down or one for each bottom."""
+    asked = node.layer.spec.propagate_down
+    if asked and len(asked) != len(node.bottoms):
+        raise NetError(
+            layer_message(
+                node.name, node.type, node.layer.location("propagate_down"),
+                f"expected no propagate_down or one for each of {len(node.bottoms)} bottoms", str(len(asked)),
+            )
+        )  # fmt: skip
+
+
 def _need(graph: Graph) -> None:
     wanted: set[Value] = set()
     for node in graph.nodes:
         asked = node.layer.spec.propagate_down
-        if asked and len(asked) != len(node.bottoms):
-            raise NetError(
-                layer_message(
-                    node.name, node.type, node.layer.location("propagate_down"),
-                    f"expected no propagate_down or one for each of {len(node.bottoms)} bottoms", str(len(asked)),
-                )
-            )  # fmt: skip
         node.propagate = tuple(asked) if asked else tuple(value in wanted for value in node.bottoms)
         for use in node.params:
             use.learn = use.root.lr_mult != 0 and use.spec.learnable

@@ -55,6 +55,7 @@ class Node:
 
     index: int
     layer: Layer
+    key: str  # the layer's name, made unique: Caffe lets layers without params have one name
     bottoms: tuple[Value, ...]
     tops: tuple[Value, ...] = ()
     params: tuple[ParamUse, ...] = ()
@@ -145,4 +146,4 @@ def _top(value: Value) -> str:
 def _param(use: ParamUse) -> str:
     shared = f" = {use.owner.layer}[{use.owner.index}]" if use.owner else ""
     learn = "" if use.learn else " fixed"
-    return f"{use.spec.name} {shape_text(use.spec.shape)} lr {use.lr_mult:g} decay {use.decay_mult:g}{learn}{shared}"
+    return f"{use.spec.name} {shape_text(use.spec.shape)} lr {use.root.lr_mult:g} decay {use.root.decay_mult:g}{learn}{shared}"

@@ -66,7 +66,8 @@ def _check_shapes(use: ParamUse, owner: ParamUse, layer: Layer) -> None:
     fits = count(mine) == count(theirs) if permissive else mine == theirs
     if not fits:
         what = "count" if permissive else "shape"
-        fix = "" if permissive else "share_mode: PERMISSIVE shares blobs of equal count and different shape"
+        alike = count(mine) == count(theirs)
+        fix = "share_mode: PERMISSIVE shares blobs of equal count and different shape" if alike else ""
         raise _conflict(use, owner, layer, f"{what} {shape_text(theirs)}", shape_text(mine), fix)
 
 

@@ -23,10 +23,21 @@ def infer_node(node: Node, given: Mapping[str, Shape]) -> None:
         free = node.layer.source or node.type == "Input"
         value.shape = tuple(int(dim) for dim in (given.get(value.name, shape) if free else shape))
         _check(node, value.name, value.shape)
+    _check_inplace(node)
     for param in node.layer.params:
         _check(node, param.name, param.shape)
     for saved in node.layer.saved:
         _check(node, saved.name, saved.shape)
+
+
+def _check_inplace(node: Node) -> None:
+    """Caffe dies on some of these and lets others overwrite what they still read."""
+    for bottom, top in node.inplace_pairs():
+        if top.shape != bottom.shape:
+            raise node.layer.shape_error(
+                f"a top of the bottom's shape to overwrite '{top.name}' in place", f"{bottom.shape} -> {top.shape}",
+                f'give it a top of its own, such as top: "{node.name}"',
+            )  # fmt: skip
 
 
 def _check(node: Node, name: str, shape: Shape) -> None:

@@ -1,15 +1,19 @@
 """Makes fan-out explicit: a blob that several layers read goes through a Split layer under Caffe's name.
 
-Its backward pass is the sum of gradients, so nothing else has to add any. Source: ``InsertSplits`` of BVLC
-Caffe's ``insert_splits.cpp``.
+Its backward pass is the sum of gradients, so nothing else has to add any. A top that counts in the objective has
+the objective as one more reader; Caffe forgets that for the weight that a loss has by default, and then counts the
+loss without its gradient. Source: ``InsertSplits`` of BVLC Caffe's ``insert_splits.cpp``.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
+from caffelite.errors import NetError
 from caffelite.graph.state import Entry
+from caffelite.layers.registry import lookup
 
 Top = tuple[int, int]  # (layer index, top index)
 
@@ -52,11 +56,20 @@ def _count_uses(entries: list[Entry]) -> _Uses:
                 uses.readers[last[blob]] += 1
         for position, blob in enumerate(layer.top):
             last[blob] = (index, position)
-        for position, weight in enumerate(layer.loss_weight[: len(layer.top)]):
+        for position, weight in enumerate(_loss_weights(layer)[: len(layer.top)]):
             if weight:
                 uses.loss_weight[index, position] = weight
                 uses.readers[index, position] += 1
     return uses
+
+
+def _loss_weights(layer: Any) -> list[float]:
+    """The weights that the prototxt gives, or what a loss has without any."""
+    try:
+        default = [1.0] if lookup(layer.type).loss else []
+    except NetError:  # an unknown type, which the build reports
+        default = []
+    return list(layer.loss_weight) or default
 
 
 def _split_name(entries: list[Entry], top: Top) -> str:
@@ -64,7 +77,7 @@ def _split_name(entries: list[Entry], top: Top) -> str:
     return f"{layer.top[top[1]]}_{layer.name}_{top[1]}_split"
 
 
-def _split(entries: list[Entry], top: Top, uses: _Uses, writer: object, next_copy: Counter[Top]) -> Entry:
+def _split(entries: list[Entry], top: Top, uses: _Uses, writer: Any, next_copy: Counter[Top]) -> Entry:
     """The Split entry of a top; a loss weight moves from the writer to the split's first top."""
     source = entries[top[0]]
     name, copies = _split_name(entries, top), uses.readers[top]
@@ -72,6 +85,8 @@ def _split(entries: list[Entry], top: Top, uses: _Uses, writer: object, next_cop
     split.top.extend(f"{name}_{copy}" for copy in range(copies))
     if top in uses.loss_weight:
         split.loss_weight.extend([uses.loss_weight[top]] + [0.0] * (copies - 1))
-        writer.ClearField("loss_weight")  # type: ignore[attr-defined]
+        if not writer.loss_weight:  # a loss, which would take its default of 1 again
+            writer.loss_weight.extend([0.0] * len(writer.top))
+        writer.loss_weight[top[1]] = 0.0
         next_copy[top] += 1
     return Entry(split, source.where)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from caffelite.errors import NetError, layer_message
+from caffelite.graph.problems import Problems
 from caffelite.prototxt.source import NetSource, Where
 from caffelite.types import Phase
 
@@ -37,11 +38,26 @@ class Entry:
     where: Where
 
 
-def filter_layers(source: NetSource, state: State) -> tuple[list[Entry], list[str]]:
-    """Layers that the state includes, with notes on those it does not. Raises NetError for mixed rules."""
+def net_state(source: NetSource, phase: Phase, level: int = 0, stages: Iterable[str] = ()) -> State:
+    """The state of a net that no solver made: as asked, with the stages that the net's own ``state`` adds.
+
+    Its phase and level do not count, as in the constructor of Caffe's Net.
+    """
+    return State(phase, level, (*source.message.state.stage, *stages))
+
+
+def filter_layers(
+    source: NetSource, state: State, problems: Problems | None = None
+) -> tuple[list[Entry], list[str]]:
+    """Layers that the state includes, with notes on those it does not.
+
+    A layer with rules of both kinds is a NetError: raised, or added to ``problems`` and the layer kept.
+    """
     kept, notes = [], []
     for message, where in zip(source.message.layer, source.origins, strict=True):
-        reason = _dropped(message, where, state)
+        if message.include and message.exclude:
+            _report(_mixed(message, where), problems)
+        reason = _dropped(message, state)
         if reason:
             notes.append(reason)
         else:
@@ -49,14 +65,22 @@ def filter_layers(source: NetSource, state: State) -> tuple[list[Entry], list[st
     return kept, notes
 
 
-def _dropped(layer: Any, where: Where, state: State) -> str:
-    if layer.include and layer.exclude:
-        raise NetError(
-            layer_message(
-                layer.name, layer.type, where.at("exclude", 0), "expected include rules or exclude rules", "both",
-                "say the exclusion with include { not_stage: ... } or drop one kind",
-            )
-        )  # fmt: skip
+def _report(error: NetError, problems: Problems | None) -> None:
+    if problems is None:
+        raise error
+    problems.add(error)
+
+
+def _mixed(layer: Any, where: Where) -> NetError:
+    return NetError(
+        layer_message(
+            layer.name, layer.type, where.at("exclude", 0), "expected include rules or exclude rules", "both",
+            "say the exclusion with include { not_stage: ... } or drop one kind",
+        )
+    )  # fmt: skip
+
+
+def _dropped(layer: Any, state: State) -> str:
     if layer.include:
         misses = [_mismatch(rule, state) for rule in layer.include]
         return "" if "" in misses else f"{layer.name} is left out: {misses[0]}"

@@ -25,7 +25,7 @@ class Wires:
     newest: dict[str, Value] = field(default_factory=dict)
     missing: set[str] = field(default_factory=set)  # blobs that a broken layer would have made
 
-    def connect(self, index: int, layer: Layer, entry: Entry) -> Node | None:
+    def connect(self, index: int, layer: Layer, key: str, entry: Entry) -> Node | None:
         """The node of a layer with its bottoms and (shapeless) tops; None if its bottoms are not to be had."""
         message = entry.message
         found = len(self.problems.errors)
@@ -34,7 +34,7 @@ class Wires:
         if None in bottoms or len(self.problems.errors) > found:
             self.miss(message)
             return None
-        node = Node(index, layer, tuple(value for value in bottoms if value is not None))
+        node = Node(index, layer, key, tuple(value for value in bottoms if value is not None))
         for value in node.bottoms:
             value.reader = node
         node.tops = tuple(self._top(entry, node, position, name) for position, name in enumerate(message.top))
@@ -89,7 +89,7 @@ class Wires:
         elsewhere = [
             (layer, where)
             for layer, where in zip(self.source.message.layer, self.source.origins, strict=True)
-            if name in layer.top
+            if name in layer.top and (layer.name, where) != (message.name, entry.where)
         ]
         if elsewhere:
             layer, where = elsewhere[0]
