@@ -197,10 +197,16 @@ def correlate(xp: Any, x: Any, W: Any, g: Geometry, y: Any) -> None:
 def correlate_data(xp: Any, dy: Any, W: Any, g: Geometry, dx: Any) -> None:
     """Gradient of ``correlate`` to its input, and so a deconvolution of dy: overwrites dx."""
     dy, out = _items(dy, g), _Out(xp, dx, g)
-    weights = _matrix(W, g)
-    for part in _parts(out.array, g, dy.shape[2:]):
-        patches = xp.matmul(_to_rows(dy[part], g), weights)
-        out.array[part] = _add_patches(xp, patches, g, out.array[part].shape, dy.shape[2:])
+    shape, sizes = out.array.shape, dy.shape[2:]
+    rows, weights = _to_rows(dy, g), _matrix(W, g)
+    padded = xp.zeros(_padded_shape(shape, g), dy.dtype)
+    depth = shape[1] // g.group
+    grouped = padded.reshape(*padded.shape[:-1], g.group, depth)
+    for i, position in enumerate(product(*map(range, g.kernel))):
+        share = xp.matmul(rows, weights[:, :, i * depth : (i + 1) * depth])
+        share = share.reshape(g.group, shape[0], *sizes, depth)
+        grouped[_under(position, g, sizes)] += xp.moveaxis(share, 0, -2)
+    out.array[...] = xp.moveaxis(padded[_inside(shape, g)], -1, 1)
     out.close()
 
 
@@ -289,17 +295,7 @@ def _inside(shape: Shape, g: Geometry) -> tuple[slice, ...]:
     return (slice(None), *(slice(pad, pad + size) for size, pad in zip(shape[2:], g.pad, strict=True)))
 
 
-def _add_patches(xp: Any, patches: Any, g: Geometry, shape: Shape, sizes: Shape) -> Any:
-    """The transpose of ``_patches``: adds up what falls on each element of an array (N, C, *S)."""
-    depth = shape[1] // g.group
-    padded = xp.zeros(_padded_shape(shape, g), patches.dtype)
-    grouped = padded.reshape(*padded.shape[:-1], g.group, depth)
-    patches = patches.reshape(g.group, shape[0], *sizes, prod(g.kernel), depth)
-    for i, position in enumerate(product(*map(range, g.kernel))):
-        grouped[_under(position, g, sizes)] += xp.moveaxis(patches[..., i, :], 0, -2)
-    return xp.moveaxis(padded[_inside(shape, g)], -1, 1)
-
-
 def _under(position: Sequence[int], g: Geometry, sizes: Shape) -> tuple[slice, ...]:
+    """The elements of a padded array that lie under one kernel position, for all output positions."""
     axes = zip(position, g.dilation, g.stride, sizes, strict=True)
     return (slice(None), *(slice(k * hole, k * hole + step * (n - 1) + 1, step) for k, hole, step, n in axes))

@@ -71,7 +71,7 @@ class Windows:
         return total.astype(dtype)
 
     def plane_index(self, xp: Any, position: Any) -> Any:
-        """From positions within windows to indices within x's flattened plane; -1 for ``positions`` (none)."""
+        """From positions within windows, counted from 1, to indices within x's flat plane; from 0 to -1."""
         base = xp.zeros((1,) * len(self.out), int)
         for axis in range(len(self.out)):
             start = xp.arange(self.out[axis]) * self.stride[axis] - self.pad[axis]
@@ -80,8 +80,8 @@ class Windows:
             sum(k * prod(self.sizes[axis + 1 :]) for axis, k in enumerate(where))
             for where in product(*map(range, self.kernel))
         ]
-        index = base + xp.take(xp.asarray([*offsets, 0]), position)
-        return xp.where(position == self.positions, -1, index)
+        index = base + xp.take(xp.asarray([0, *offsets]), position)
+        return xp.where(position == 0, -1, index)
 
     def _inside(self) -> tuple[slice, ...]:
         axes = zip(self.pad, self.sizes, strict=True)

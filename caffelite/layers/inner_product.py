@@ -15,7 +15,7 @@ class InnerProduct(Layer):
     Bottoms: x (*N, *S), seen as (N, K); N are the axes before ``axis``.
     Tops:    y (*N, M), M = num_output.
     Params:  W (M, K), or (K, M) with ``transpose: true``; b (M,) unless ``bias_term: false``.
-    Raises:  NetError if num_output is missing or axis out of range.
+    Raises:  NetError if num_output is missing or axis out of range; ShapeError if there is nothing to weigh.
     Source:  BVLC Caffe, inner_product_layer.cpp.
     """
 
@@ -33,6 +33,8 @@ class InnerProduct(Layer):
         x, outputs = shapes[0], self.p.num_output
         axis = self.axis(self.p.axis, len(x))
         self.rows, self.inputs = count(x, 0, axis), count(x, axis)
+        if self.inputs < 1:
+            raise self.shape_error(f"at least 1 element from axis {axis} on", f"x={x}")
         shape = (self.inputs, outputs) if self.p.transpose else (outputs, self.inputs)
         self.param("W", shape, self.filler("weight_filler"))
         if self.p.bias_term:

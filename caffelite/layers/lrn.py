@@ -41,13 +41,16 @@ class LRN(Layer):
         return [shapes[0]]
 
     def forward(self, xp: Any, x: Any, y: Any, s: Any) -> None:
-        s[...] = self.k + self.share * self._window_sum(xp, x * x)
-        xp.multiply(x, s**-self.beta, out=y)
+        size = self.k + self.share * self._window_sum(xp, x * x)
+        xp.multiply(x, size**-self.beta, out=y)
+        s[...] = size
 
     def backward(self, xp: Any, x: Any, y: Any, s: Any, dy: Any, dx: Any) -> None:
         if dx is not None:
-            ratio = self._window_sum(xp, dy * y / s)
-            dx[...] = dy * s**-self.beta - 2 * self.share * self.beta * x * ratio
+            size = xp.empty_like(x)  # in x's layout, which s need not have
+            size[...] = s
+            ratio = self._window_sum(xp, dy * y / size)
+            dx[...] = dy * size**-self.beta - 2 * self.share * self.beta * x * ratio
 
     def _window_sum(self, xp: Any, values: Any) -> Any:
         for axis in self.axes:

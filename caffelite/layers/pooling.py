@@ -60,6 +60,7 @@ class Pooling(Layer):
         self.windows = w = self._windows(x[2:])
         top = (*x[:2], *w.out)
         if "winner" in argument_names(self.forward):
+            # Of each window: 1 + the winner's position in scan order, 0 for none.
             self.save("winner", top, "uint8" if w.positions < 256 else "int32")
         return [top] * len(self.spec.top)
 
@@ -129,11 +130,14 @@ class Pooling(Layer):
         w = self.windows
         padded = w.pad_with(xp, x, _LOWEST)
         y[...] = _LOWEST
-        winner[...] = w.positions
-        for i, where in enumerate(w.slices()):
+        best = xp.zeros_like(y, dtype=winner.dtype)  # in y's layout
+        for i, where in enumerate(w.slices(), start=1):
             better = padded[where] > y
-            xp.copyto(y, padded[where], where=better)
-            xp.copyto(winner, i, where=better)
+            xp.fmax(y, padded[where], out=y)  # leaves NaN out
+            xp.maximum(
+                best, better * best.dtype.type(i), out=best
+            )  # positions rise: the last better one stays
+        winner[...] = best
         if mask is not None:
             mask[...] = w.plane_index(xp, winner)
 
@@ -141,8 +145,10 @@ class Pooling(Layer):
         if dx is None:
             return
         padded = self.windows.padded_zeros(xp, dx)
-        for i, where in enumerate(self.windows.slices()):
-            padded[where] += dy * (winner == i)
+        best = xp.empty_like(dy, dtype=winner.dtype)  # in dy's layout
+        best[...] = winner
+        for i, where in enumerate(self.windows.slices(), start=1):
+            padded[where] += dy * (best == i)
         dx[...] = self.windows.crop(padded)
 
     # -- AVE --------------------------------------------------------------------------------------------
@@ -166,11 +172,11 @@ class Pooling(Layer):
         padded = w.pad_with(xp, x, 0)
         threshold = self._sum(xp, padded) * xp.asarray(rng.random(y.shape, dtype="float32"))
         y[...] = 0
-        winner[...] = w.positions
+        winner[...] = 0
         reached = xp.zeros_like(y)
-        for i, where in enumerate(w.slices()):
+        for i, where in enumerate(w.slices(), start=1):
             reached += padded[where]
-            drawn = (reached >= threshold) & (winner == w.positions)
+            drawn = (reached >= threshold) & (winner == 0)
             xp.copyto(y, padded[where], where=drawn)
             xp.copyto(winner, i, where=drawn)
 

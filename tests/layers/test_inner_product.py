@@ -53,6 +53,12 @@ def test_no_num_output(message):
     )
 
 
+def test_nothing_to_weigh(message):
+    assert message("InnerProduct", ip("num_output: 2"), [(3, 0)]) == (
+        "layer 'layer' (InnerProduct): expected at least 1 element from axis 1 on, got x=(3, 0)"
+    )
+
+
 def test_bad_filler(message):
     text = message("InnerProduct", ip('num_output: 2 weight_filler { type: "gaussian" std: 0 }'))
     assert text == (
