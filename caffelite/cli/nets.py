@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from caffelite.cli.flags import Flag, Options
-from caffelite.errors import CaffeliteError, DataError, UsageError
+from caffelite.errors import CaffeliteError, DataError, NetError, UsageError
 from caffelite.graph.build import build_graph
 from caffelite.graph.graph import Graph
 from caffelite.graph.problems import NetErrors
-from caffelite.graph.state import State
+from caffelite.graph.state import State, filter_layers
 from caffelite.layers.registry import lookup
-from caffelite.prototxt.source import NetSource
+from caffelite.log import get_log
+from caffelite.logs.net_lines import log_net, used_text
+from caffelite.prototxt.source import NetSource, read_net
 from caffelite.types import Phase, Shape
 
+if TYPE_CHECKING:
+    from caffelite.model import Model
+
+ITERATIONS = Flag("iterations", 50, "number of batches", "N")
 SHAPE = Flag("shape", "", "shapes of inputs, such as data=1,3,224,224; of a data layer's tops too, without its data", "SHAPES")
 
 
@@ -56,9 +62,17 @@ def without_data(source: NetSource, shapes: dict[str, Shape]) -> NetSource:
     message = type(source.message)()
     message.CopyFrom(source.message)
     for layer in message.layer:
-        if any(top in shapes for top in layer.top) and lookup(layer.type, name=layer.name).source:
+        if any(top in shapes for top in layer.top) and _is_source(layer.type):
             _make_input(layer, shapes)
     return NetSource(message, source.origins, source.file, source.notes)
+
+
+def _is_source(type_: str) -> bool:
+    """Whether layers of a type make data; an unknown type, which the graph will complain about, does not."""
+    try:
+        return lookup(type_).source
+    except NetError:
+        return False
 
 
 def _make_input(layer: Any, shapes: dict[str, Shape]) -> None:
@@ -66,3 +80,41 @@ def _make_input(layer: Any, shapes: dict[str, Shape]) -> None:
     layer.type = "Input"
     for top in layer.top:
         layer.input_param.shape.add().dim.extend(shapes.get(top, (items,)))
+
+
+def iterations_of(options: Options) -> int:
+    """The value of -iterations. Raises UsageError below 1."""
+    iterations = options.integer("iterations")
+    if iterations < 1:
+        raise UsageError(f"-iterations: expected at least 1, got {iterations}")
+    return iterations
+
+
+def make_model(path: str, phase: Phase, options: Options, *, backward: bool = True) -> Model:
+    """The net of a file as -level, -stage and the engine's flags ask for it, for passes that nobody looks into.
+
+    If gradients are wanted and the net has no loss to start from, all of them are computed.
+    """
+    from caffelite.model import Model
+
+    source = read_net(path)
+    state = State(phase, options.integer("level"), tuple(options.items("stage")))
+    return Model(
+        source, state=state, engine=options.text("engine"), precision=options.text("precision"),
+        seed=options.integer("seed"), observe=False, backward=backward,
+        force_backward=backward and not _has_loss(source, state),
+    )  # fmt: skip
+
+
+def _has_loss(source: NetSource, state: State) -> bool:
+    """Whether any layer counts in a loss."""
+    for entry in filter_layers(source, state)[0]:
+        weights = entry.message.loss_weight
+        if any(weights) or (not weights and lookup(entry.message.type, name=entry.message.name).loss):
+            return True
+    return False
+
+
+def log_model(model: Model) -> None:
+    """Logs the building of a net as Caffe does."""
+    log_net(get_log(), model.graph, used_text(model.source, model.state))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from caffelite.errors import NetError, layer_message
+from caffelite.errors import CaffeliteError, NetError, layer_message
 from caffelite.graph.gradients import check_propagate_down, set_gradients
 from caffelite.graph.graph import Graph, Node, ParamUse
 from caffelite.graph.params import declare_params
@@ -96,7 +96,7 @@ def _make_layer(
     try:
         cls = lookup(message.type, entry.where.at("type"), message.name)
         return cls(message, Phase(message.phase), entry.where, session, random)
-    except NetError:
+    except CaffeliteError:
         wires.miss(message)
         raise
 
@@ -110,7 +110,7 @@ def _finish(
         node.params = declare_params(node, owners)
         check_propagate_down(node)
         _set_loss_weights(node)
-    except NetError:
+    except CaffeliteError:
         for value in node.tops:
             wires.newest.pop(value.name, None)
         wires.miss(entry.message)

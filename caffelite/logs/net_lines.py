@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from caffelite.graph.graph import Graph, Node
+from caffelite.graph.state import State, filter_layers
 from caffelite.log import Log
+from caffelite.prototxt.source import NetSource
+from caffelite.prototxt.write import write_text
 from caffelite.types import count, shape_text
 
 Line = tuple[str, str]  # where, text
@@ -15,6 +18,19 @@ def log_net(log: Log, graph: Graph, text: str = "") -> None:
     """Logs the building of a net as Caffe's ``net.cpp`` does. ``text``: the net as it is used, in prototxt form."""
     for where, line in _lines(graph, text):
         log.emit("net", line, where)
+
+
+def used_text(source: NetSource, state: State) -> str:
+    """A net as text, with the state it is built in and without the layers that the state leaves out."""
+    used = type(source.message)()
+    used.CopyFrom(source.message)
+    used.ClearField("state")
+    used.state.phase = int(state.phase)
+    used.state.level = state.level
+    used.state.stage.extend(state.stages)
+    del used.layer[:]
+    used.layer.extend(entry.message for entry in filter_layers(source, state)[0])
+    return write_text(used)
 
 
 def _lines(graph: Graph, text: str) -> Iterator[Line]:
