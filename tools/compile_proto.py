@@ -39,6 +39,7 @@ def is_fresh(compiled: bytes, target: Path = TARGET) -> bool:
 
 
 def main() -> int:
+    """Writes the set if it is stale; the exit status."""
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     parser.add_argument("--check", action="store_true", help="write nothing")

@@ -105,8 +105,11 @@ def fix_for_unknown(word: str, frames: Sequence[Frame], layer_type: str) -> str:
 
 
 def _messages_with(word: str, type_: MessageType, layer_type: str) -> str:
-    """The message fields of a type that have a field of this name: the layer's own if it does, or a few."""
-    messages = [field for field in type_.fields.values() if field.kind == "message"]
+    """The message fields of a type that have a field of this name: the layer's own if it does, or a few.
+
+    Layers of old generations are not proposed.
+    """
+    messages = [f for f in type_.fields.values() if f.kind == "message" and f.name not in ("layers", "blobs")]
     owners = [field.name for field in messages if word in message_type(field.type).fields]
     own = "convolution" if layer_type == "Deconvolution" else layer_type.lower()
     for owner in owners:

@@ -13,7 +13,7 @@ from caffelite.prototxt.hints import Frame, fix_for_unknown, nearest_field
 from caffelite.prototxt.positions import Lines, Positions, Spot
 from caffelite.prototxt.scalars import BadValueError, Scalar, read_scalar
 from caffelite.prototxt.schema import Field, Message, MessageType, message, message_type
-from caffelite.prototxt.tokens import CLOSERS, OPENERS, Token, missing_closers, shown, tokenize
+from caffelite.prototxt.tokens import CLOSERS, OPENERS, Token, balance, shown, tokenize
 
 _CLOSER = {"{": "}", "<": ">", "[": "]"}
 
@@ -70,7 +70,7 @@ class _Reader:
         self._lines = lines
         self._lenient = lenient
         self._tokens = tokenize(text)
-        self._missing = missing_closers(self._tokens)
+        self._balance = balance(self._tokens)
         self._at = 0
         self._frames: list[Frame] = []
 
@@ -155,12 +155,16 @@ class _Reader:
 
     def _submessage(self, field: Field, result: Message, known: list[int | Spot], offset: int) -> None:
         kind, _, opened = self._tokens[self._at]
-        if kind not in ("{", "<"):
+        if kind in ("{", "<"):
+            self._at += 1
+        else:
             self._report(opened, f"expected '{{' after '{field.name}', got {self._got()}")
-            self._skip_value()
-            known.append(offset)
-            return
-        self._at += 1
+            if self._balance >= 0 or not self._starts_field():
+                self._skip_value()
+                known.append(offset)
+                return
+            self._balance += 1  # a brace is missing: go on as if it stood here
+            kind, opened = "{", offset
         if field.repeated:
             child = getattr(result, field.name).add()
         else:
@@ -173,7 +177,7 @@ class _Reader:
     def _scalar(self, field: Field) -> Scalar | None:
         """The value at the current token; None, after a report, if there is none."""
         start = self._at
-        if self._is_absent():
+        if self._is_absent(field):
             self._report(self._tokens[start][2], f"{field.name}: expected a value, got {self._got()}")
             return None
         negative = self._take("-")
@@ -190,11 +194,11 @@ class _Reader:
             return None
         return value
 
-    def _is_absent(self) -> bool:
-        """Whether the next field, or the end of the message, stands where a value should."""
-        kind = self._tokens[self._at][0]
+    def _is_absent(self, field: Field) -> bool:
+        """Whether the next field, or the end of the message, stands where a value of ``field`` should."""
+        kind, text, _ = self._tokens[self._at]
         if kind == "word":
-            return self._tokens[self._at + 1][0] in (":", "{")
+            return text not in field.values and self._starts_field()
         return kind in CLOSERS or kind in ("end", ";", ",", ":")
 
     def _unknown(self, result: Message) -> None:
@@ -230,9 +234,9 @@ class _Reader:
     def _ends_unclosed(self, word: str) -> bool:
         """Whether an unknown field shows that a ``}`` is missing: one is, and a message around has it."""
         levels = next((n for n, f in enumerate(reversed(self._frames)) if word in f.type.fields), 0)
-        if not 0 < levels <= self._missing:
+        if not 0 < levels <= self._balance:
             return False
-        self._missing -= 1
+        self._balance -= 1
         return True
 
     def _stray(self, closer: str) -> bool:
@@ -263,7 +267,7 @@ class _Reader:
         elif kind == "string":
             while self._tokens[self._at][0] == "string":
                 self._at += 1
-        elif kind == "number" or (kind == "word" and not self._is_absent()):
+        elif kind == "number" or (kind == "word" and not self._starts_field()):
             self._at += 1
         if self._tokens[self._at][0] in ("bad", "unclosed", "number", "string"):
             self._skip_line()

@@ -56,10 +56,9 @@ def _tokenize(text: str, start: int, tokens: list[Token]) -> int | None:
     return None
 
 
-def missing_closers(tokens: list[Token]) -> int:
-    """How many more messages are opened than closed; not below 0."""
-    depth = sum((kind in "{<") - (kind in "}>") for kind, _, _ in tokens if len(kind) == 1)
-    return max(depth, 0)
+def balance(tokens: list[Token]) -> int:
+    """How many more messages are opened than closed; below 0 if more are closed."""
+    return sum((kind in "{<") - (kind in "}>") for kind, _, _ in tokens if len(kind) == 1)
 
 
 def shown(text: str, limit: int = 40) -> str:

@@ -33,7 +33,7 @@ def test_the_committed_descriptors_are_those_of_the_proto_file():
 
 
 def test_every_field_of_bvlc_caffe_is_there(shared):
-    """Names, numbers, types, labels, defaults and packing against the table taken from Caffe's descriptors."""
+    """Names, numbers, types, labels, defaults and packing against a table of Caffe's descriptors."""
     tables = (shared / "design" / "PROTO_FIELDS.md").read_text().split("## B. Enums")[0]
     row = re.compile(r"^\| (\d+) \| (\w+) \| ([\w.]+) \| (\w+) \| (.*?) \| ?(\w*) ?\|$", re.MULTILINE)
     count = 0

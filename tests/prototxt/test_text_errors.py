@@ -27,15 +27,28 @@ def in_layer(text):
         # unknown fields
         ('botom: "x"', "f:2:1: layer has no field 'botom'; did you mean 'bottom'?"),
         ('Bottom: "x"', "f:2:1: layer has no field 'Bottom'; did you mean 'bottom'?"),
-        ('convolution_param { num_ouput: 3 }', "f:2:21: convolution_param has no field 'num_ouput'; did you mean 'num_output'?"),
-        ("convolution_param { kernel: 3 }", "f:2:21: convolution_param has no field 'kernel'; did you mean 'kernel_size'?"),
+        (
+            "convolution_param { num_ouput: 3 }",
+            "f:2:21: convolution_param has no field 'num_ouput'; did you mean 'num_output'?",
+        ),
+        (
+            "convolution_param { kernel: 3 }",
+            "f:2:21: convolution_param has no field 'kernel'; did you mean 'kernel_size'?",
+        ),
         ("pooling_param { padding: 3 }", "f:2:17: pooling_param has no field 'padding'; did you mean 'pad'?"),
         ("shoe_size: 43", "f:2:1: layer has no field 'shoe_size'"),
         ("shoe { size: 43 depth { } }", "f:2:1: layer has no field 'shoe'"),
         ("shoe: [ { size: 43 } ]", "f:2:1: layer has no field 'shoe'"),
         # wrong values
-        ("pooling_param { pool: AVG }", "f:2:23: pool: expected one of MAX, AVE, STOCHASTIC, DEF, DEF_ALL, DEF_ALL2, DEF_ALL3, DEF_ALL4, LOWRES, got 'AVG'; did you mean 'AVE'?"),
-        ("include { phase: Train }", "f:2:18: phase: expected one of TRAIN, TEST, got 'Train'; did you mean 'TRAIN'?"),
+        (
+            "pooling_param { pool: AVG }",
+            "f:2:23: pool: expected one of MAX, AVE, STOCHASTIC, DEF, DEF_ALL, DEF_ALL2, DEF_ALL3, "
+            "DEF_ALL4, LOWRES, got 'AVG'; did you mean 'AVE'?",
+        ),
+        (
+            "include { phase: Train }",
+            "f:2:18: phase: expected one of TRAIN, TEST, got 'Train'; did you mean 'TRAIN'?",
+        ),
         ("include { phase: 2 }", "f:2:18: phase: expected one of TRAIN, TEST, got 2"),
         ('include { phase: "TEST" }', 'f:2:18: phase: expected one of TRAIN, TEST, got "TEST" in quotes'),
         ("convolution_param { stride: -1 }", "f:2:29: stride: expected an integer from 0 on, got -1"),
@@ -43,34 +56,46 @@ def in_layer(text):
         ("convolution_param { stride: 3x3 }", "f:2:29: stride: expected an integer, got 3x3"),
         ("convolution_param { stride: 09 }", "f:2:29: stride: expected an integer, got 09"),
         ('convolution_param { stride: "2" }', 'f:2:29: stride: expected an integer, got "2"'),
-        ("convolution_param { stride: 4294967296 }", "f:2:29: stride: expected an integer from 0 to 4294967295, got 4294967296"),
-        ("accuracy_param { axis: -2147483649 }", "f:2:24: axis: expected an integer from -2147483648 to 2147483647, got -2147483649"),
+        (
+            "convolution_param { stride: 4294967296 }",
+            "f:2:29: stride: expected an integer from 0 to 4294967295, got 4294967296",
+        ),
+        (
+            "accuracy_param { axis: -2147483649 }",
+            "f:2:24: axis: expected an integer from -2147483648 to 2147483647, got -2147483649",
+        ),
         ("power_param { scale: abc }", "f:2:22: scale: expected a number, got 'abc'"),
         ("power_param { scale: 0x10 }", "f:2:22: scale: expected a number, got 0x10"),
         ("power_param { scale: 1.2.3 }", "f:2:22: scale: expected a number, got 1.2.3"),
-        ("convolution_param { bias_term: yes }", "f:2:32: bias_term: expected true or false, got 'yes'; did you mean 'true'?"),
-        ("convolution_param { bias_term: TRUE }", "f:2:32: bias_term: expected true or false, got 'TRUE'; did you mean 'true'?"),
+        (
+            "convolution_param { bias_term: yes }",
+            "f:2:32: bias_term: expected true or false, got 'yes'; did you mean 'true'?",
+        ),
+        (
+            "convolution_param { bias_term: TRUE }",
+            "f:2:32: bias_term: expected true or false, got 'TRUE'; did you mean 'true'?",
+        ),
         ("convolution_param { bias_term: 2 }", "f:2:32: bias_term: expected true or false, got 2"),
         (r'type: "\q"', r"f:2:7: type: unknown escape '\q' in a string"),
         (r'type: "\377"', r'f:2:7: type: "\377" holds bytes that are not UTF-8'),
-        ("bottom: [\"a\", 5]", "f:2:15: bottom: expected a string in quotes, got 5"),
-        ("bottom: [\"a\" 5]", "f:2:14: expected ',' or ']' in a list, got '5'"),
+        ('bottom: ["a", 5]', "f:2:15: bottom: expected a string in quotes, got 5"),
+        ('bottom: ["a" 5]', "f:2:14: expected ',' or ']' in a list, got '5'"),
         # form
         ('type "ReLU"', "f:2:6: expected ':' after 'type', got \"ReLU\""),
         ("type:", "f:3:1: type: expected a value, got '}'"),
-        ("type: bottom: \"x\"", "f:2:7: type: expected a value, got 'bottom'"),
+        ('type: bottom: "x"', "f:2:7: type: expected a value, got 'bottom'"),
         ('name: "b"', "f:2:1: 'name' is given twice, first at line 1"),
         ("relu_param {} relu_param {}", "f:2:15: 'relu_param' is given twice, first at line 2"),
         ("relu_param: 5", "f:2:13: expected '{' after 'relu_param', got '5'"),
         ("relu_param: [{}]", "f:2:13: 'relu_param' takes one value, not a list"),
         ("type: {}", "f:2:7: type: expected a string in quotes, got '{'"),
         ("clip_param { min: 0 }", "f:2:1: clip_param has no 'max', which it needs"),
-        (";; top: \"b\"", "f:2:2: expected the name of a field, got ';'"),
+        (';; top: "b"', "f:2:2: expected the name of a field, got ';'"),
         ("relu_param { >", "f:2:14: expected '}' to close relu_param, got '>'"),
         ("5: 6", "f:2:1: expected the name of a field, got '5'"),
         ("[caffe.ext]: 6", "f:2:1: expected the name of a field, got '['"),
     ],
-)  # fmt: skip
+)
 def test_each_problem_is_the_only_one_reported(text, expected):
     assert [line for line in in_layer(text) if not line.startswith("  Fix:")] == [expected]
 
@@ -137,7 +162,9 @@ def test_a_missing_brace_is_found_where_the_next_layer_starts():
 
 
 def test_a_missing_brace_inside_a_layer():
-    text = 'layer {\n  convolution_param {\n    weight_filler { type: "x"\n    bias_filler { }\n  }\n}\nlayer { }'
+    text = (
+        'layer {\n  convolution_param {\n    weight_filler { type: ""\n    bias_filler { }\n  }\n}\nlayer{}'
+    )
     assert problems(text) == [
         "f:4:5: expected '}' to close 'weight_filler' opened at line 3, got 'bias_filler'"
     ]
@@ -241,3 +268,26 @@ def test_what_is_accepted_is_what_protobuf_accepts(pieces):
 
 def test_many_nested_openers_do_not_overflow():
     assert len(problems("x " + "{" * 100_000)) >= 1
+
+
+def test_a_missing_opening_brace_is_one_problem():
+    assert problems(
+        'layer\n name: "a" type: "ReLU" }\nlayer { relu_param negative_slope: 1 engine: CAFFE } }'
+    ) == [
+        "f:2:2: expected '{' after 'layer', got 'name'",
+        "f:3:20: expected '{' after 'relu_param', got 'negative_slope'",
+    ]
+
+
+def test_one_lost_token_is_one_problem():
+    from caffelite.prototxt.tokens import tokenize
+
+    text = """layer { name: "pool" type: "Pooling" bottom: "a" top: "b"
+  pooling_param { pool: MAX kernel_size: 3 stride: 2 } include { phase: TRAIN } }
+layer { name: "conv" type: "Convolution" bottom: "b" top: "c" param { lr_mult: 1 } param { lr_mult: 2 }
+  convolution_param { num_output: 2 weight_filler { type: "xavier" } bias_filler { value: 1 } } }
+"""
+    for _, token, offset in tokenize(text)[:-1]:
+        with pytest.raises(PrototxtError) as caught:
+            parse_text(text[:offset] + text[offset + len(token) :], "NetParameter", "f")
+        assert len(caught.value.problems) == 1, (token, offset, str(caught.value))

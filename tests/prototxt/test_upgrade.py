@@ -57,7 +57,8 @@ def test_v0():
     same_net(
         source,
         """name: "old"
-        layer { name: "input" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }
+        layer { name: "input" type: "Input" top: "data"
+                input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }
         layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1"
                 param { lr_mult: 1 decay_mult: 1 } param { lr_mult: 2 decay_mult: 0 }
                 convolution_param { num_output: 4 pad: 2 kernel_size: 5 stride: 2 group: 1 bias_term: false
@@ -87,7 +88,8 @@ def test_v0_data_layers():
                  shuffle_images: true new_height: 5 new_width: 6 } }
         layers { top: "w" top: "x" layer { name: "w" type: "window_data" source: "win" det_fg_threshold: 0.4
                  det_bg_threshold: 0.3 det_fg_fraction: 0.2 det_context_pad: 16 det_crop_mode: "square" } }
-        layers { bottom: "d" bottom: "i" layer { type: "hdf5_output" hdf5_output_param { file_name: "f" } } }""")
+        layers { bottom: "d" bottom: "i"
+                 layer { type: "hdf5_output" hdf5_output_param { file_name: "f" } } }""")
     same_net(
         source,
         """layer { name: "d" type: "Data" top: "d" top: "l"
@@ -150,7 +152,8 @@ layers { name: "data" type: DATA top: "data" top: "label" include { phase: TRAIN
          data_param { source: "db" scale: 0.5 mirror: false batch_size: 3 } }
 layers { name: "ip" type: INNER_PRODUCT bottom: "data" top: "ip" blobs_lr: 1 blobs_lr: 2 weight_decay: 3
          param: "w" param: "b" blob_share_mode: PERMISSIVE inner_product_param { num_output: 2 } }
-layers { name: "loss" type: SOFTMAX_LOSS bottom: "ip" bottom: "label" loss_weight: 0.5 exclude { stage: "x" } }
+layers { name: "loss" type: SOFTMAX_LOSS bottom: "ip" bottom: "label" loss_weight: 0.5
+         exclude { stage: "x" } }
 """)
     same_net(
         source,
@@ -158,7 +161,8 @@ layers { name: "loss" type: SOFTMAX_LOSS bottom: "ip" bottom: "label" loss_weigh
         layer { name: "data" type: "Data" top: "data" top: "label" include { phase: TRAIN }
                 transform_param { scale: 0.5 mirror: false } data_param { source: "db" batch_size: 3 } }
         layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip"
-                param { name: "w" share_mode: PERMISSIVE lr_mult: 1 decay_mult: 3 } param { name: "b" lr_mult: 2 }
+                param { name: "w" share_mode: PERMISSIVE lr_mult: 1 decay_mult: 3 }
+                param { name: "b" lr_mult: 2 }
                 inner_product_param { num_output: 2 } }
         layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" loss_weight: 0.5
                 exclude { stage: "x" } }""",
@@ -238,7 +242,7 @@ def test_input_fields_that_do_not_fit(text, expected):
 
 
 def test_batch_norm_statistics_are_not_trained():
-    source = upgraded("""layer { name: "bn" type: "BatchNorm" param { lr_mult: 1 name: "m" } param { } param { } }
+    source = upgraded("""layer { name: "a" type: "BatchNorm" param { lr_mult: 1 name: "m" } param {} param {} }
 layer { name: "two" type: "BatchNorm" param { lr_mult: 1 } param { lr_mult: 1 } }""")
     assert [(p.lr_mult, p.decay_mult) for p in source.message.layer[0].param] == [(0, 0)] * 3
     assert source.message.layer[0].param[0].name == "m"
