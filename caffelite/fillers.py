@@ -1,18 +1,18 @@
 """Fillers: how parameters start.
 
-A filler is a pure function of its message, the shape and a generator. Numbers are drawn in float32 whatever the
-dtype, so that every engine starts from the same weights. For a weight of shape (O, I, *K), fan_in = I * K is
-count / O and fan_out = O * K is count / I; ``variance_norm`` chooses one of them or their average.
+A filler is a pure function of its message, the shape and a generator. Numbers are drawn in float32 whatever
+the dtype, so that every engine starts from the same weights. For a weight of shape (O, I, *K), fan_in = I * K
+is count / O and fan_out = O * K is count / I; ``variance_norm`` chooses one of them or their average.
 
-=================== ============================================================================================
+=================== =======================================================================================
 constant            ``value`` (0)
 uniform             from ``min`` (0) to ``max`` (1)
-gaussian            ``mean`` (0) and ``std`` (1); with ``sparse`` each kept with probability sparse / O, else 0
+gaussian            ``mean`` (0), ``std`` (1); with ``sparse`` each kept with probability sparse / O, else 0
 positive_unitball   uniform from 0 to 1, then each row divided by its sum
 xavier              uniform within sqrt(3 / n) of 0 (Glorot and Bengio, 2010)
 msra                gaussian with std sqrt(2 / n) (He et al., 2015)
 bilinear            the kernel that a Deconvolution upsamples with, the same for all channels
-=================== ============================================================================================
+=================== =======================================================================================
 
 Source: BVLC Caffe, filler.hpp.
 """
@@ -47,7 +47,7 @@ def fill(
 
 
 def objection(filler: Any, shape: Shape) -> tuple[str, str, str] | None:
-    """Why a filler cannot fill a shape: what was expected, what came, and the cure if known; None if it can."""
+    """Why a filler cannot fill a shape: what was expected, what came, the cure if known. None if it can."""
     return next(((expected, str(got), fix) for expected, got, fix in _objections(filler, tuple(shape))), None)
 
 

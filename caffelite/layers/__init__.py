@@ -1,1 +1,1 @@
-"""Layers: one file a layer type. See base.py for what a layer declares and registry.py for how it is found."""
+"""Layers: one file a type. base.py says what a layer declares, registry.py how it is found."""

@@ -20,7 +20,7 @@ def sum_to(small: Any, large: Any, axis: int) -> Any:
 
 
 def param_shape(layer: Layer, x: Shape) -> tuple[int, Shape]:
-    """The axis and shape of the learned operand of a Scale or Bias, from axis and num_axes. Raises NetError."""
+    """Axis and shape of the learned operand of a Scale or Bias, by axis and num_axes. Raises NetError."""
     p = layer.p
     axis = layer.axis(p.axis, len(x))
     if p.num_axes < -1 or axis + p.num_axes > len(x):

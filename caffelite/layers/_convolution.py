@@ -1,4 +1,4 @@
-"""What Convolution and Deconvolution share: their parameters, the checks, and the arithmetic for any array module.
+"""What Convolution and Deconvolution share: parameters, checks, and the arithmetic for any array module.
 
     N, C, O   items, channels of the larger side (a convolution's x), channels of the smaller side (its y)
     S, T      spatial sizes of the larger and the smaller side
@@ -168,7 +168,8 @@ class ConvolutionBase(Layer):
         """The top's sizes. Raises ShapeError if one is not positive."""
         g = self.geometry
         if min(top, default=1) < 1:
-            got = f"kernel {_text(g.kernel)}, dilation {_text(g.dilation)}, pad {_text(g.pad)}, stride {_text(g.stride)}"
+            got = f"kernel {_text(g.kernel)}, dilation {_text(g.dilation)}"
+            got += f", pad {_text(g.pad)}, stride {_text(g.stride)}"
             raise self.shape_error(
                 f"a kernel that fits the padded {_text(sizes)} input",
                 f"{got}, which gives an output of {_text(top)}",

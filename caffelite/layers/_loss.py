@@ -12,8 +12,8 @@ from caffelite.types import Shape, count
 class Normalizer:
     """What a loss is divided by, from ``loss_param``: at least 1.
 
-    FULL: all labels; VALID: those not ignored; BATCH_SIZE: items; NONE: 1. The older ``normalize`` means VALID
-    if true and BATCH_SIZE if false, and counts only without ``normalization``.
+    FULL: all labels; VALID: those not ignored; BATCH_SIZE: items; NONE: 1. The older ``normalize`` means
+    VALID if true and BATCH_SIZE if false, and counts only without ``normalization``.
     """
 
     def __init__(self, layer: Layer, default: str):
@@ -39,8 +39,8 @@ class Normalizer:
 class Labels:
     """Integer labels of a batch, broadcast along the class axis of the scores they belong to.
 
-    ``index`` (outer, 1, inner) holds class numbers, 0 where ignored; ``keep`` is False there, None if no label
-    is ignored.
+    ``index`` (outer, 1, inner) holds class numbers, 0 where ignored; ``keep`` is False there, None if no
+    label is ignored.
     """
 
     def __init__(self, layer: Layer, xp: Any, label: Any, shape: Shape, axis: int, ignore: int | None):

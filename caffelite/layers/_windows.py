@@ -13,7 +13,7 @@ from caffelite.types import Shape
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows over an array (N, C, *S); window o of an axis covers o * stride - pad and the kernel - 1 after it."""
+    """Windows over (N, C, *S): along an axis window o covers ``kernel`` places from o * stride - pad on."""
 
     kernel: Shape
     stride: Shape
@@ -43,7 +43,7 @@ class Windows:
             yield (slice(None), slice(None), *(slice(k, k + s * (n - 1) + 1, s) for k, s, n in axes))
 
     def pad_with(self, xp: Any, x: Any, value: float) -> Any:
-        """x in an array of ``spans``, the rest holding ``value``; x itself if there is no rest. Keeps x's layout."""
+        """x in an array of ``spans`` in its layout, the rest ``value``; x itself if there is no rest."""
         if self.spans == self.sizes and not any(self.pad):
             return x
         padded = xp.full_like(x, value, shape=(*x.shape[:2], *self.spans))
@@ -59,9 +59,9 @@ class Windows:
         return padded[self._inside()]
 
     def counts(self, xp: Any, dtype: Any) -> Any:
-        """Elements of each window up to the right padding's end, of shape ``out``: Caffe's divisor for averages.
+        """Elements of each window up to the right padding's end: Caffe's divisor for averages.
 
-        A window's overhang beyond the padding does not count, padding does. At least 1.
+        A window's overhang beyond the padding does not count, padding does. At least 1; of shape ``out``.
         """
         total = xp.ones((1,) * len(self.out), dtype)
         for axis in range(len(self.out)):

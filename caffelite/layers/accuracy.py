@@ -13,14 +13,14 @@ from caffelite.types import Shape
 class Accuracy(Layer):
     """The share of labels among the ``top_k`` highest scores.
 
-    Other classes with the same score as the label's rank before it: scores that are all equal are never right.
-    Labels equal to ``ignore_label`` count neither way; with none left the accuracy is 0.
+    Other classes with the same score as the label's rank before it: scores that are all equal are never
+    right. Labels equal to ``ignore_label`` count neither way; with none left the accuracy is 0.
 
     Bottoms: x, scores with classes along ``axis`` (1); label, one class number for each place.
     Tops:    y (); by_class (C,), the accuracy among the labels of each class, 0 for a class without labels.
     Gradient: none.
-    Raises:  DataError for a label that is no class; ShapeError for a wrong number of labels; NetError if top_k
-             is not between 1 and the number of classes.
+    Raises:  DataError for a label that is no class; ShapeError for a wrong number of labels; NetError if
+             top_k is not between 1 and the number of classes.
     Source:  BVLC Caffe, accuracy_layer.cpp.
     """
 

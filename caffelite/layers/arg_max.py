@@ -10,10 +10,11 @@ from caffelite.types import Shape, count
 
 
 class ArgMax(Layer):
-    """The ``top_k`` largest: their indices, their values, or both. Of equal values the larger index comes first.
+    """The ``top_k`` largest: indices, values, or both. Of equal values the larger index comes first.
 
     Without ``axis`` each item is flat: y (N, 1, top_k) holds indices; ``out_max_val`` makes it (N, 2, top_k),
-    indices and values. With ``axis`` y is x with top_k elements there: indices, or values with ``out_max_val``.
+    indices and values. With ``axis`` y is x with top_k elements there: indices, or values with
+    ``out_max_val``.
 
     Bottoms: x, any shape.
     Tops:    y. Without ``axis`` it has as many axes as x, at least 3, the others of size 1.

@@ -38,7 +38,7 @@ class BatchNorm(Layer):
                 raise self.error(
                     "lr_mult: 0 for statistics, which no solver may touch",
                     f"{param.lr_mult:g} in param {i}",
-                    "drop the param entries; to learn scale and shift put a Scale layer with bias_term: true behind",
+                    "drop the param entries; a Scale layer with bias_term: true learns scale and shift",
                 )
         if self.global_stats:
             self.forward = self._forward_global  # type: ignore[method-assign]

@@ -13,8 +13,8 @@ from caffelite.types import Shape
 class Bias(Layer):
     """y = x + b, with b stretched along the other axes of x.
 
-    With one bottom b is learned: it has the shape of ``num_axes`` (1; -1: all) axes of x from ``axis`` (1) on.
-    With two bottoms the second is added, lying from ``axis`` on; a 0-D one is added everywhere.
+    With one bottom b is learned: it has the shape of ``num_axes`` (1; -1: all) axes of x from ``axis`` (1)
+    on. With two bottoms the second is added, lying from ``axis`` on; a 0-D one is added everywhere.
 
     Bottoms: x, any shape; bias, a part of x's shape.
     Tops:    y, as x.

@@ -15,7 +15,8 @@ class Convolution(ConvolutionBase):
 
     The kernel is not flipped. Output size: floor((S + 2 pad - (dilation (K - 1) + 1)) / stride) + 1 an axis.
 
-    Bottoms: x (*N, C, *S), any number of one shape, filtered with the same weights. The channel axis is ``axis``.
+    Bottoms: x (*N, C, *S), any number of one shape, filtered with the same weights. The channel axis is
+             ``axis``.
     Tops:    y (*N, O, *T), one for each bottom; O = num_output.
     Params:  W (O, C/group, *K), b (O,) unless ``bias_term: false``.
     Raises:  ShapeError if the kernel does not fit or C is no multiple of group; NetError for bad parameters.

@@ -12,7 +12,8 @@ from caffelite.types import Shape
 class Crop(Layer):
     """Cuts x to the shape of ``like`` in all axes from ``axis`` (2) on, starting at ``offset``.
 
-    ``offset``: none (0), one for all cropped axes, or one for each. The axes before ``axis`` stay as they are.
+    ``offset``: none (0), one for all cropped axes, or one for each. The axes before ``axis`` stay as they
+    are.
 
     Bottoms: x, any shape; like, of as many axes, only its shape is used.
     Tops:    y.

@@ -31,7 +31,9 @@ class Data(Layer):
 
     def setup(self) -> None:
         if self.p.batch_size < 1:
-            raise self.error("batch_size >= 1", self.p.batch_size, "batch_size: 64, for instance", field="batch_size")
+            raise self.error(
+                "batch_size >= 1", self.p.batch_size, "batch_size: 64, for instance", field="batch_size"
+            )
         if not self.p.source:
             raise self.error("a source", "none", 'source: "path/to/lmdb"', field="source")
 

@@ -14,12 +14,15 @@ class Deconvolution(ConvolutionBase):
     """A convolution's gradient run as a layer: each x spreads W over y, overlaps add up.
 
     Upsampling by s: kernel 2s - s mod 2, stride s, pad ceil((s - 1) / 2), group = num_output = C,
-    ``bias_term: false``, a bilinear filler. Output size: stride (S - 1) + dilation (K - 1) + 1 - 2 pad an axis.
+    ``bias_term: false``, a bilinear filler. Output size: stride (S - 1) + dilation (K - 1) + 1 - 2 pad an
+    axis.
 
-    Bottoms: x (*N, C, *S), any number of one shape, filtered with the same weights. The channel axis is ``axis``.
+    Bottoms: x (*N, C, *S), any number of one shape, filtered with the same weights. The channel axis is
+             ``axis``.
     Tops:    y (*N, O, *T), one for each bottom; O = num_output.
     Params:  W (C, O/group, *K), b (O,) unless ``bias_term: false``.
-    Raises:  ShapeError if nothing is left of the output or C is no multiple of group; NetError for bad parameters.
+    Raises:  ShapeError if nothing is left of the output or C is no multiple of group; NetError for bad
+             parameters.
     Source:  BVLC Caffe, deconv_layer.cpp. Zeiler et al., "Deconvolutional networks", 2010.
     """
 

@@ -14,8 +14,8 @@ from caffelite.types import Shape
 class DummyData(Layer):
     """Arrays from fillers, for tests and timing. A constant is filled in once, the others anew in every pass.
 
-    Tops:   y, any number; ``shape`` and ``data_filler`` once or once a top. Without a filler: zeros. The older
-            num, channels, height and width give 4-D shapes.
+    Tops:   y, any number; ``shape`` and ``data_filler`` once or once a top. Without a filler: zeros. The
+            older num, channels, height and width give 4-D shapes.
     Raises: NetError for wrong numbers of shapes or fillers, or a size below 1.
     Source: BVLC Caffe, dummy_data_layer.cpp.
     """

@@ -14,8 +14,9 @@ class Eltwise(Layer):
 
     Bottoms: x, two or more of one shape.
     Tops:    y, as each x.
-    Gradient: PROD multiplies by the other bottoms, or divides y by x with ``stable_prod_grad: false``. MAX gives
-             all to the largest; of equal ones the second bottom goes before the first, earlier ones before the rest.
+    Gradient: PROD multiplies by the other bottoms, or divides y by x with ``stable_prod_grad: false``. MAX
+             gives all to the largest; of equal ones the second bottom goes before the first, earlier ones
+             before the rest.
     Raises:  ShapeError if shapes differ; NetError unless there is no coeff or, for SUM, one a bottom.
     Source:  BVLC Caffe, eltwise_layer.cpp.
     """

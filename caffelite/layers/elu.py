@@ -13,8 +13,8 @@ class ELU(Elementwise):
     Bottoms: x, any shape.
     Tops:    y, as x.
     Gradient: 1 where x > 0, else y + alpha; read off y, or off x and y if alpha < 0.
-    Source:  BVLC Caffe, elu_layer.cpp. Clevert et al., "Fast and accurate deep network learning by exponential
-             linear units", 2015.
+    Source:  BVLC Caffe, elu_layer.cpp. Clevert et al., "Fast and accurate deep network learning by
+             exponential linear units", 2015.
     """
 
     message: ClassVar[str] = "elu_param"

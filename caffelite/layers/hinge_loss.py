@@ -11,7 +11,7 @@ from caffelite.types import Shape, count
 
 
 class HingeLoss(Layer):
-    """One against all: y = sum of max(0, 1 - s x)^p / N, with s = 1 for the label's class and -1 for the others.
+    """One against all: y = sum of max(0, 1 - s x)^p / N; s is 1 for the label's class, -1 for the others.
 
     ``norm: L1`` (default) is p = 1, ``L2`` is p = 2.
 

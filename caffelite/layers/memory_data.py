@@ -45,21 +45,30 @@ class MemoryData(Layer):
         wanted = self.infer([])[0][1:]
         for name, array in (("data", data), ("labels", labels)):
             if not isinstance(array, np.ndarray) or array.dtype != np.float32 or not array.flags.c_contiguous:
-                got = f"{array.dtype}, shape {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
-                raise self._error(f"{name} as a C-contiguous float32 array", got, "np.ascontiguousarray(a, np.float32)")
+                got = (
+                    f"{array.dtype}, shape {array.shape}"
+                    if isinstance(array, np.ndarray)
+                    else type(array).__name__
+                )
+                raise self._error(
+                    f"{name} as a C-contiguous float32 array", got, "np.ascontiguousarray(a, np.float32)"
+                )
         if data.ndim != 4 or data.shape[1:] != wanted:
             raise self._error(f"data of shape (M, {', '.join(map(str, wanted))})", data.shape)
         if labels.size != len(data) or labels.ndim not in (1, 4) or len(labels) != len(data):
             raise self._error(f"{len(data)} labels, of shape (M,) or (M, 1, 1, 1)", labels.shape)
         if not len(data) or len(data) % self.p.batch_size:
             raise self._error(
-                f"first dimensions of input arrays that are a multiple of batch size {self.p.batch_size}", len(data)
+                f"first dimensions of input arrays that are a multiple of batch size {self.p.batch_size}",
+                len(data),
             )
         self.session.update(data=data, labels=labels.reshape(-1, 1, 1, 1), position=0)
 
     def forward(self, xp: Any, data: Any, label: Any) -> None:
         if "data" not in self.session:
-            raise self._error("arrays before the first pass", "none", "call net.set_input_arrays(data, labels)")
+            raise self._error(
+                "arrays before the first pass", "none", "call net.set_input_arrays(data, labels)"
+            )
         start = self.session["position"]
         end = start + self.p.batch_size
         data[...] = xp.asarray(self.session["data"][start:end])
@@ -73,4 +82,6 @@ class MemoryData(Layer):
         self.session["position"] = int(state["position"])
 
     def _error(self, expected: str, got: object, fix: str = "") -> DataError:
-        return DataError(layer_message(self.name, self.type, self.location(), f"expected {expected}", str(got), fix))
+        return DataError(
+            layer_message(self.name, self.type, self.location(), f"expected {expected}", str(got), fix)
+        )

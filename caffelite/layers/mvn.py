@@ -10,9 +10,10 @@ from caffelite.types import Shape
 
 
 class MVN(Layer):
-    """y = (x - mean) / (standard deviation + eps), for each channel of each item or (``across_channels``) each item.
+    """y = (x - mean) / (standard deviation + eps), for each channel of each item.
 
-    ``normalize_variance: false`` only subtracts the mean. The variance is the biased one.
+    ``across_channels: true`` takes each item whole. ``normalize_variance: false`` only subtracts the
+    mean. The variance is the biased one.
 
     Bottoms: x (N, C, *S).
     Tops:    y, as x.

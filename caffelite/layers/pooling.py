@@ -15,14 +15,14 @@ _LOWEST = -3.4028234663852886e38  # -FLT_MAX, where Caffe starts a maximum
 class Pooling(Layer):
     """Reduces windows: the largest element (MAX), the average (AVE), or one drawn by its size (STOCHASTIC).
 
-    Output size: ceil((S + 2 pad - K) / stride) + 1 an axis (``round_mode: FLOOR`` rounds down), less one where
-    padding would let the last window start beyond the image. ``pad`` and ``stride`` as in Convolution;
+    Output size: ceil((S + 2 pad - K) / stride) + 1 an axis (``round_mode: FLOOR`` rounds down), less one
+    where padding would let the last window start beyond the image. ``pad`` and ``stride`` as in Convolution;
     ``global_pooling`` takes the whole plane.
 
-    MAX starts at -FLT_MAX and keeps the first strictly greater element: ties go to the first in scan order, NaN
-    never wins. AVE divides by the part of the window inside the padded image: zeros of the padding count, an
-    overhang does not. STOCHASTIC draws an element with probability x / sum(x) in TRAIN and gives the expectation
-    sum(x^2) / sum(x) in TEST.
+    MAX starts at -FLT_MAX and keeps the first strictly greater element: ties go to the first in scan order,
+    NaN never wins. AVE divides by the part of the window inside the padded image: zeros of the padding count,
+    an overhang does not. STOCHASTIC draws an element with probability x / sum(x) in TRAIN and gives the
+    expectation sum(x^2) / sum(x) in TEST.
 
     Bottoms: x (N, C, *S).
     Tops:    y (N, C, *T); with MAX also mask (N, C, *T), the winner's index within its plane, -1 for none.

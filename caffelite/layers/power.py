@@ -12,7 +12,8 @@ class Power(Elementwise):
 
     Bottoms: x, any shape.
     Tops:    y, as x.
-    Gradient: 0 if power or scale is 0. (At x = 0 with shift 0 and power > 1 it is 0, where Caffe computes NaN.)
+    Gradient: 0 if power or scale is 0. (At x = 0 with shift 0 and power > 1 it is 0, where Caffe computes
+              NaN.)
     Source:  BVLC Caffe, power_layer.cpp.
     """
 

@@ -14,8 +14,9 @@ from caffelite.types import Shape
 class SigmoidCrossEntropyLoss(Layer):
     """Cross entropy of p = sigmoid(x): y = -sum of (t log p + (1 - t) log(1 - p)) / Z.
 
-    Z is set by ``loss_param``: BATCH_SIZE (default) N, VALID the elements not ignored, FULL all elements, NONE 1.
-    An element whose target, cut to an integer, is ``ignore_label`` counts nowhere (so 0 ignores 0.7 as well).
+    Z is set by ``loss_param``: BATCH_SIZE (default) N, VALID the elements not ignored, FULL all elements,
+    NONE 1. An element whose target, cut to an integer, is ``ignore_label`` counts nowhere (so 0 ignores 0.7
+    as well).
 
     Bottoms: x (N, *S), scores; target (N, *S') with as many elements an item, probabilities.
     Tops:    y ().

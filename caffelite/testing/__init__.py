@@ -4,9 +4,10 @@
 
     check_layer("Convolution", "convolution_param { num_output: 4 kernel_size: 3 }", shapes=[(2, 3, 7, 5)])
 
-One call builds the layer, runs it on random numbers and raises ``CheckError`` (an ``AssertionError``) at the first
-thing that is wrong, saying which layer, engine, kernel, shapes and seed, and both numbers. ``check_golden`` replays
-a case whose numbers were recorded, by BVLC Caffe for instance; ``run_layer`` runs a layer on numbers of yours. A layer of your own is registered first::
+One call builds the layer, runs it on random numbers and raises ``CheckError`` (an ``AssertionError``) at the
+first thing that is wrong, saying which layer, engine, kernel, shapes and seed, and both numbers.
+``check_golden`` replays a case whose numbers were recorded, by BVLC Caffe for instance; ``run_layer`` runs a
+layer on numbers of yours. A layer of your own is registered first::
 
     register("Double", Double)          # from caffelite.layers.registry
     check_layer("Double", shapes=[(2, 3)])

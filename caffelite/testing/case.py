@@ -37,9 +37,9 @@ def make_layer(
 class LayerCase:
     """A layer and what it is run on. Everything is drawn from ``seed``.
 
-    Bottoms are uniform between ``low`` and ``high``; those in ``labels`` (bottom -> classes) hold class numbers;
-    those in ``values`` are as given. So are the parameters in ``params`` (by name), others are uniform between
-    -1 and 1, or 0.5 and 1.5 for statistics.
+    Bottoms are uniform between ``low`` and ``high``; those in ``labels`` (bottom -> classes) hold class
+    numbers; those in ``values`` are as given. So are the parameters in ``params`` (by name), others are
+    uniform between -1 and 1, or 0.5 and 1.5 for statistics.
     """
 
     type: str
@@ -113,7 +113,7 @@ class LayerCase:
 
 @dataclass(frozen=True)
 class Variant:
-    """How a case is run: by which kernel (None: the array body) of which engine, in which layout and dtype."""
+    """How a case is run: kernel (None: the array body) and its engine, layout, dtype."""
 
     kernel: type[Kernel] | None = None
     layout: str = PLAIN
@@ -132,9 +132,10 @@ class Variant:
 
 
 class Run:
-    """One run of a case. ``x, y, dx, dy`` are lists by position; change them before a pass to run it on others.
+    """One run of a case. ``x, y, dx, dy`` are lists by position and may be changed before a pass.
 
-    Tops, gradients to write and saved arrays start as NaN (255 in integers), so that what is left unwritten shows.
+    Tops, gradients to write and saved arrays start as NaN (255 in integers), so that what is left unwritten
+    shows.
     """
 
     def __init__(self, case: LayerCase, variant: Variant, *, propagate: bool = True, learn: bool = True):

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-# Largest difference allowed, as a share of the largest value. Engines add in another order than the array body;
-# bf16 has 8 bits of precision.
+# Largest difference allowed, as a share of the largest value. Engines add in another order than the array
+# body; bf16 has 8 bits of precision.
 TOLERANCES = {"float64": 1e-9, "float32": 2e-5, "bf16": 3e-2}
 
 

@@ -1,8 +1,9 @@
 """Replays recorded cases of single layers.
 
-A case is an .npz file: ``net`` (prototxt; the layer under test is named "t"), ``bottom_i``, ``param_i``, expected
-``top_i``, ``param_after_i`` (parameters after forward), ``top_diff_i`` (gradients put on the tops; for losses the
-weight is put there), expected ``bottom_diff_i`` and ``param_diff_i``, and ``meta`` (JSON: layer, phase).
+A case is an .npz file: ``net`` (prototxt; the layer under test is named "t"), ``bottom_i``, ``param_i``,
+expected ``top_i``, ``param_after_i`` (parameters after forward), ``top_diff_i`` (gradients put on the tops;
+for losses the weight is put there), expected ``bottom_diff_i`` and ``param_diff_i``, and ``meta`` (JSON:
+layer, phase).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ TOLERANCE = 1e-4  # of the largest value: two float32 programs; they agree to ab
 
 
 def check_golden(path: str | Path, engines: Sequence[Engine | str] = ("cpu",)) -> None:
-    """Raises CheckError unless the array body and each kernel that takes the case compute what was recorded."""
+    """Raises CheckError unless the array body and each kernel for the case compute what was recorded."""
     from caffelite.testing.layer import kernel_variants
 
     case = GoldenCase.load(path)

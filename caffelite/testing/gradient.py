@@ -1,9 +1,9 @@
 """Backward against forward, in float64 along a random direction.
 
-For the sum f of all top elements weighted with dy, and a random direction v over all bottoms and parameters that
-have a gradient, (f(+eps v) - f(-eps v)) / (2 eps) must be the inner product of v and what backward computes. Two
-evaluations test all elements at once. Where the quotient changes with eps, a kink lies in between (a ReLU at 0, a
-tie in a maximum), and other numbers are drawn.
+For the sum f of all top elements weighted with dy, and a random direction v over all bottoms and parameters
+that have a gradient, (f(+eps v) - f(-eps v)) / (2 eps) must be the inner product of v and what backward
+computes. Two evaluations test all elements at once. Where the quotient changes with eps, a kink lies in
+between (a ReLU at 0, a tie in a maximum), and other numbers are drawn.
 """
 
 from __future__ import annotations

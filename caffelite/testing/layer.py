@@ -35,10 +35,11 @@ def check_layer(
 ) -> None:
     """Checks a layer's array body, and each kernel that the engines have for it, on small random arrays.
 
-    ``text`` is what stands in the layer besides name, type, bottoms and tops; ``shapes`` are those of the bottoms.
-    Bottoms are uniform between ``low`` and ``high``; ``labels={1: 10}`` puts class numbers 0 to 9 into bottom 1;
-    ``values`` and ``params`` give whole bottoms (by position) and parameters (by name). ``golden`` is a recorded
-    case to replay as well. Takes some milliseconds a shape element; keep shapes small, odd and unequal.
+    ``text`` is what stands in the layer besides name, type, bottoms and tops; ``shapes`` are those of the
+    bottoms. Bottoms are uniform between ``low`` and ``high``; ``labels={1: 10}`` puts class numbers 0 to 9
+    into bottom 1; ``values`` and ``params`` give whole bottoms (by position) and parameters (by name).
+    ``golden`` is a recorded case to replay as well. Takes some milliseconds a shape element; keep shapes
+    small, odd and unequal.
 
     Raises CheckError at the first failure, and what the layer raises.
     """

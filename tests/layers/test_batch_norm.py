@@ -71,5 +71,5 @@ def test_one_axis(message):
 def test_learning_rate_for_statistics(message):
     assert message("BatchNorm", "param { lr_mult: 0 } param { lr_mult: 2 }") == (
         "layer 'layer' (BatchNorm): expected lr_mult: 0 for statistics, which no solver may touch, got 2 in param 1\n"
-        "  Fix: drop the param entries; to learn scale and shift put a Scale layer with bias_term: true behind"
+        "  Fix: drop the param entries; a Scale layer with bias_term: true learns scale and shift"
     )
