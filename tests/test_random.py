@@ -17,7 +17,9 @@ def test_a_key_gives_the_same_numbers_again():
     assert np.array_equal(a, RandomSource(7).generator("drop6", 3).random(5))
 
 
-@pytest.mark.parametrize("seed, key", [(8, ("a", 1)), (7, ("a", 2)), (7, ("b", 1)), (7, ("a", "1")), (7, ("a",))])
+@pytest.mark.parametrize(
+    "seed, key", [(8, ("a", 1)), (7, ("a", 2)), (7, ("b", 1)), (7, ("a", "1")), (7, ("a",))]
+)
 def test_another_seed_or_key_gives_others(seed, key):
     ours = RandomSource(7).generator("a", 1).random(4)
     assert not np.array_equal(ours, RandomSource(seed).generator(*key).random(4))

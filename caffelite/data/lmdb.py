@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,11 +41,13 @@ class LmdbReader:
         self.path = os.fspath(path)
         self._owner = owner
         self._keys: _Keys | None = None
-        self._share: _Share | None = _acquire(self.path, owner)
-        self._transaction = self._share.environment.begin()
+        share = _acquire(self.path, owner)
+        self._transaction = share.environment.begin()
+        self._finalizer = weakref.finalize(self, _release, share, self._transaction)
+        self._finalizer.atexit = False
         self._cursor = self._transaction.cursor()
         self._at = -1  # the record under the cursor
-        self._size: int = self._share.environment.stat()["entries"]
+        self._size: int = share.environment.stat()["entries"]
         if not self._size:
             self.close()
             raise owner.error(f"database '{self.path}' is empty", fix="write the database again")
@@ -75,11 +78,8 @@ class LmdbReader:
             return key.decode("utf-8", "backslashreplace")
 
     def close(self) -> None:
-        """Ends the reader. May be called twice."""
-        if self._share is not None:
-            self._transaction.abort()
-            _release(self._share)
-            self._share = None
+        """Ends the reader. May be called twice; happens by itself when nobody holds the reader any more."""
+        self._finalizer()
 
     def __enter__(self) -> LmdbReader:
         return self
@@ -229,35 +229,48 @@ def open_database(path: StrPath, backend: str = "LMDB", owner: Owner = NOBODY) -
 
 _CONVERT = "convert it to LMDB (Caffe's converters take -backend lmdb) and write backend: LMDB in data_param"
 
-# LMDB must not be opened twice by one process, so readers of one database share its environment. A forked
-# child has to open its own, hence the process number.
-_lock = threading.Lock()
-_shares: dict[tuple[int, str], _Share] = {}
+# LMDB must not be opened twice by one process, so readers of one database share its environment.
+_lock = threading.RLock()  # a collected reader may be released in the middle of opening another
+_shares: dict[str, _Share] = {}
 
 
 @dataclass(eq=False)
 class _Share:
     """An open environment and the number of its readers."""
 
-    key: tuple[int, str]
+    key: str
     environment: Any
     readers: int = 0
 
 
 def _acquire(path: str, owner: Owner) -> _Share:
-    key = (os.getpid(), os.path.realpath(path))
+    key = os.path.realpath(path)
     with _lock:
         share = _shares.get(key) or _shares.setdefault(key, _Share(key, _open(path, owner)))
         share.readers += 1
         return share
 
 
-def _release(share: _Share) -> None:
+def _release(share: _Share, transaction: Any) -> None:
+    transaction.abort()
     with _lock:
         share.readers -= 1
-        if not share.readers and share.key[0] == os.getpid():  # else it is open in our parent, before a fork
+        if not share.readers and _shares.get(share.key) is share:
             share.environment.close()
             del _shares[share.key]
+
+
+def _after_fork() -> None:
+    """A child must not use what its parent opened. (py-lmdb leaves the parent's place in the lock file.)"""
+    global _lock
+    _lock = threading.RLock()
+    for share in _shares.values():
+        share.environment.close()
+    _shares.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _open(path: str, owner: Owner) -> Any:

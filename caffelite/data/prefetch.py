@@ -4,8 +4,8 @@ Why processes: a thread that runs Python beside oneDNN holds the interpreter's l
 and a 0.4 ms convolution then takes 12. Why not always: a batch of MNIST costs 0.1 ms in line, no more than to
 hand it over.
 
-Each worker owns a ring of slots in shared memory. Worker w of W makes batches w, w + W, ... and stops when its
-ring is full (back-pressure); the consumer copies a batch out and gives the slot back. The memory has no name
+Each worker owns a ring of slots in shared memory. Worker w of W makes batches w, w + W, ... and stops when
+its ring is full (back-pressure); the consumer copies a batch out and gives the slot back. The memory has no name
 and the pipes end with the process at either side, so nothing outlives a run, not even one that was killed.
 
 Workers are started by command, not by ``multiprocessing``: forking hangs after oneDNN was used, and spawning
@@ -125,6 +125,11 @@ class Ring:
             }
             for slot in range(slots)
         ]
+
+    def close(self) -> None:
+        """Frees the memory on this side."""
+        self.arrays.clear()
+        os.close(self.file)
 
 
 class Prefetcher:
@@ -262,7 +267,7 @@ class _Worker:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        os.close(self.ring.file)
+        self.ring.close()
 
 
 class _Replies:

@@ -6,6 +6,7 @@ number in the run, not to the order of calls.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,8 @@ from caffelite.data.datum import Datum
 from caffelite.data.mean import read_mean
 from caffelite.data.owner import NOBODY, Owner
 from caffelite.types import Phase, Shape
+
+_log = logging.getLogger(__name__)
 
 # Passes over about this many values stay in the second-level cache.
 _CHUNK_VALUES = 1 << 16
@@ -64,6 +67,7 @@ class Transformer:
             raise owner.error("expected force_color or force_gray", "both", "remove one of them")
         self.params = params
         self.random_crop = phase == Phase.TRAIN and params.crop_size > 0
+        self._told = False
         self.draws = self.random_crop or params.mirror
         self._scale = np.float32(params.scale)
         self._mean: np.ndarray | None = None
@@ -80,9 +84,12 @@ class Transformer:
         Raises:
             DataError: a record without values or with a wrong number of them; an image that does not decode.
         """
-        if not datum.encoded:
-            return datum.array()
         color = True if self.params.force_color else False if self.params.force_gray else None
+        if not datum.encoded:
+            if color is not None and not self._told:
+                self._told = True
+                _log.warning("force_color and force_gray do nothing to records that are not encoded")
+            return datum.array()
         return opencv.decode(datum.data or b"", color)
 
     def output_shape(self, shape: Shape) -> Shape:
