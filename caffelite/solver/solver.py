@@ -327,19 +327,20 @@ class Solver:
         return SolverState(self.iter, current_step=self._step_of_policy, history=history, extra=extra)
 
     def restore(self, path: str | Path) -> None:
-        """Goes on from a solver state, ours or Caffe's, in either format. Nothing changes if it does not fit.
+        """Goes on from a solver state, ours or Caffe's, in either format.
 
-        Raises MissingFileError, WeightsError and NetError, with what was expected and found.
+        Raises MissingFileError, WeightsError, NetError and DataError with what was expected and found;
+        weights, history and ``iter`` are then as before.
         """
         updater = self._updater
         state = read_state(path, self.net.learnables, updater.rule.histories, self.param.type)
+        self._restore_extra(state.extra)
         if state.learned_net:
             self.net.load_weights(find_weights(path, state.learned_net, self._root))
         self._lines.message(f"{self.param.type}Solver: restoring history", "sgd_solver.cpp:336")
         updater.load_history(state.history)
         self.iter, self._step_of_policy = state.iter, state.current_step
         self._saved_at = state.iter
-        self._restore_extra(state.extra)
 
     def _restore_extra(self, extra: Mapping[str, Any]) -> None:
         if not extra:

@@ -19,7 +19,9 @@ TOLERANCE = 1e-5
 
 
 def solver_in(folder, text=None):
-    source = read_solver(folder / "solver.prototxt") if text is None else parse_solver(text, "solver.prototxt")
+    source = (
+        read_solver(folder / "solver.prototxt") if text is None else parse_solver(text, "solver.prototxt")
+    )
     source.message.snapshot = 0
     return Solver(source, engine="reference", log=Log(), root=folder)
 

@@ -74,9 +74,13 @@ def test_five_steps_equal_the_formula(type_, regularization, precision, toleranc
         updater.apply(0.1, iteration, scale=0.25)
         for i, (lr_mult, decay_mult) in enumerate(MULTS):
             g = 0.25 * gradients[i] + p.weight_decay * decay_mult * penalty(regularization, weights[i])
-            weights[i], history[i] = transcribed(type_, p, weights[i], g, history[i], 0.1 * lr_mult, iteration + 1)
+            weights[i], history[i] = transcribed(
+                type_, p, weights[i], g, history[i], 0.1 * lr_mult, iteration + 1
+            )
         for param, old in zip(params, before, strict=True):
-            assert np.allclose(param.grad, old - param.data, rtol=1e-3, atol=1e-6)  # diff holds what was taken off
+            assert np.allclose(
+                param.grad, old - param.data, rtol=1e-3, atol=1e-6
+            )  # diff holds what was taken off
     for param, w in zip(params, weights, strict=True):
         assert np.abs(param.data - w).max() <= tolerance * np.abs(w).max()
     flat = [slot for i in range(RULES[type_].histories) for slot in (h[i] for h in history)]
@@ -90,7 +94,10 @@ def test_threads_do_not_change_a_bit(type_, monkeypatch):
     for threads in (1, 3):
         monkeypatch.setattr("caffelite.cpu.threads.num_threads", lambda threads=threads: threads)
         rng = np.random.default_rng(1)
-        params = [Param(rng.standard_normal((CHUNK, 5), np.float32)), Param(rng.standard_normal(7, np.float32))]
+        params = [
+            Param(rng.standard_normal((CHUNK, 5), np.float32)),
+            Param(rng.standard_normal(7, np.float32)),
+        ]
         updater, _ = make_updater(type_, params, precision="float32")
         for iteration in range(2):
             for param in params:
@@ -136,7 +143,11 @@ def test_packed_copies_are_told_of_updates():
 
 
 def test_gradient_norm_counts_all_blobs():
-    params = [Param(np.zeros((CHUNK, 2), np.float32)), Param(np.zeros(3, np.float32)), Param(np.zeros(2, np.float32))]
+    params = [
+        Param(np.zeros((CHUNK, 2), np.float32)),
+        Param(np.zeros(3, np.float32)),
+        Param(np.zeros(2, np.float32)),
+    ]
     updater, _ = make_updater("SGD", params, precision="float32")
     params[0].grad_for_write()[0][...] = 2
     params[2].grad_for_write()[0][...] = [3, 4]  # the second one's gradient stays cleared

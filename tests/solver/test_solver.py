@@ -7,9 +7,16 @@ import re
 import numpy as np
 import pytest
 
-from caffelite.errors import MissingFileError, NetError, NotFiniteError, PrototxtError, SnapshotError, UsageError
+from caffelite.errors import (
+    MissingFileError,
+    NetError,
+    NotFiniteError,
+    PrototxtError,
+    SnapshotError,
+    UsageError,
+)
 from caffelite.log import Log
-from caffelite.prototxt.source import parse_solver
+from caffelite.prototxt.source import parse_solver, read_solver
 from caffelite.solver.solver import Solver
 
 TESTED = "test_iter: 2 test_interval: 2 test_compute_loss: true "
@@ -48,7 +55,9 @@ def test_iter_size_averages_and_clipping_sees_the_sum(make, records):
     solver = parabola(make, "iter_size: 2 clip_gradients: 4")
     solver.step()  # the gradients add up to 16, are clipped to 4 and divided by 2
     assert weight(solver) == -1
-    assert records.texts("clip") == ["Gradient clipping: scaling down gradients (L2 norm 16 > 4) by scale factor 0.25"]
+    assert records.texts("clip") == [
+        "Gradient clipping: scaling down gradients (L2 norm 16 > 4) by scale factor 0.25"
+    ]
 
 
 def test_clipping_does_not_see_weight_decay(make, records):
@@ -111,8 +120,14 @@ def test_lines_of_a_run(make, records):
     expected += [line.replace("{i}", "2") for line in block]
     expected += [line.replace("{i}", "3") for line in snapshot]
     expected += [line.replace("{i}", "4") for line in snapshot]
-    expected += [rf"Iteration 4, loss = {number}", *(line.replace("{i}", "4") for line in block[:3]), "Optimization Done."]
-    texts = records.texts("solving", "iteration", "train_output", "lr", "test", "test_loss", "test_output", "snapshot", "done")
+    expected += [
+        rf"Iteration 4, loss = {number}",
+        *(line.replace("{i}", "4") for line in block[:3]),
+        "Optimization Done.",
+    ]
+    texts = records.texts(
+        "solving", "iteration", "train_output", "lr", "test", "test_loss", "test_output", "snapshot", "done"
+    )
     assert len(texts) == len(expected)
     for text, pattern in zip(texts, expected, strict=True):
         assert re.fullmatch(pattern, text), (text, pattern)
@@ -135,18 +150,32 @@ def test_fields_for_programs(make, records):
     assert fields["progress"]["iteration"] == 1 and fields["progress"]["max_iter"] == 1
 
 
-def test_the_same_lines_as_caffe_printed(shared):
-    """Every text that the golden log has for these kinds of lines is one that our formats can make."""
-    text = (shared / "golden" / "logs" / "train.log").read_text()
-    lines = re.findall(r"(?:sgd_)?solver\.cpp:\d+\] (.*)", text)
-    ours = (
-        r"Creating|Initializing|Solver scaffolding done\.|Solving tiny|Learning Rate Policy: multistep|"
-        r"Iteration \d+, Testing net \(#0\)|Test loss: [\d.]+|    (Test|Train) net output #\d: \w+ = [\d.]+|"
-        r"Iteration \d+ \(\S+ iter/s, \S+s/5 iters\), loss = |Iteration \d+, (lr|loss) = [\d.]+|Optimization Done\.|"
-        r"Gradient clipping: scaling down gradients \(L2 norm \S+ > 0.5\) by scale factor |MultiStep Status: Iteration |"
-        r"Snapshotting (to|solver state to) binary proto file tiny_iter_"
+def test_the_same_lines_as_caffe_printed(shared, tmp_path, monkeypatch, records):
+    """The golden log's run, numbers aside: the same lines from the same places in the same order."""
+    logs = shared / "golden" / "logs"
+    monkeypatch.chdir(tmp_path)
+    for name in ("net.prototxt", "solver.prototxt"):
+        (tmp_path / name).write_text((logs / name).read_text())
+    (tmp_path / "raw_lmdb").symlink_to(shared / "golden" / "data" / "raw_lmdb")
+    solver = Solver(read_solver("solver.prototxt"), engine="reference", log=Log(records))
+    solver.solve()
+    solver.close()
+    theirs = re.findall(
+        r"^I\S+ \S+ +\d+ ((?:sgd_)?solver\.cpp:\d+\] .*)", (logs / "train.log").read_text(), re.M
     )
-    assert lines and all(re.match(ours, line) for line in lines)
+    ours = [f"{record.where}] {line}" for record in records.records for line in record.text.splitlines()[:1]]
+    kept = [[masked(line) for line in lines if is_compared(line)] for lines in (ours, theirs)]
+    assert kept[0] == kept[1] and len(kept[0]) > 40
+
+
+def is_compared(line):
+    """How often gradients are clipped depends on the first weights; our own remarks are not in Caffe's log."""
+    return re.match(r"(sgd_)?solver\.cpp", line) and "Gradient clipping" not in line
+
+
+def masked(line):
+    place, text = line.split("] ", 1)
+    return place + " " + re.sub(r"(?<![\w#])-?\d[\d.e+-]*", "N", text).strip()
 
 
 def test_nets_are_announced(make, records):
@@ -203,9 +232,12 @@ def test_scores_are_means_and_test_nets_share_parameters(make):
 
 
 def test_batch_norm_of_test_nets_uses_the_statistics_of_training(make):
-    net = PARABOLA.replace("dim: 1 }", "dim: 3 }").replace(
-        'bottom: "y" bottom: "x"', 'bottom: "bn" bottom: "x"'
-    ) + 'layer { name: "bn" type: "BatchNorm" bottom: "y" top: "bn" }'
+    net = (
+        PARABOLA.replace("dim: 1 }", "dim: 3 }").replace(
+            'bottom: "y" bottom: "x"', 'bottom: "bn" bottom: "x"'
+        )
+        + 'layer { name: "bn" type: "BatchNorm" bottom: "y" top: "bn" }'
+    )
     lines = net.strip().splitlines()
     net = "\n".join([*lines[:-2], lines[-1], lines[-2]]).replace("num_output: 1", "num_output: 3")
     solver = make("base_lr: 0.1 test_iter: 1 test_interval: 100", net=net)
@@ -273,7 +305,12 @@ def test_a_snapshot_on_request_and_on_time_is_one(make, records):
     solver = make("max_iter: 2 snapshot: 1")
     solver.request_snapshot()
     solver.solve()
-    assert [record.fields["iteration"] for record in records.records if record.kind == "snapshot"] == [1, 1, 2, 2]
+    assert [record.fields["iteration"] for record in records.records if record.kind == "snapshot"] == [
+        1,
+        1,
+        2,
+        2,
+    ]
 
 
 def test_a_stop_during_a_test_interrupts_it(make, records):
@@ -323,7 +360,10 @@ snapshot: -1
         ('type: "RMSProp" rms_decay: 1', "expected rms_decay from 0 to below 1, got 1"),
         ('type: "Adam" momentum: 1', 'expected momentum from 0 to below 1 with type "Adam", got 1'),
         ("test_net: 'a' test_net: 'b' test_iter: 1", "expected one test_iter for each of 2 test nets, got 1"),
-        ("test_iter: 1 test_interval: 1 test_state {} test_state {}", "no test_state or one for each of 1 test nets, got 2"),
+        (
+            "test_iter: 1 test_interval: 1 test_state {} test_state {}",
+            "no test_state or one for each of 1 test nets, got 2",
+        ),
         ('eval_type: "detection"', "expected eval_type \"classification\", got 'detection'"),
         ("average_loss: 0", "expected average_loss >= 1, got 0"),
     ],
@@ -340,7 +380,9 @@ def test_no_net_at_all():
 
 def test_test_iter_without_a_test_net():
     text = f'train_net_param {{ {PARABOLA} }} lr_policy: "fixed" test_iter: 1'
-    with pytest.raises(PrototxtError, match="for each of 0 test nets, got 1\n  Fix: name the test net in test_net"):
+    with pytest.raises(
+        PrototxtError, match="for each of 0 test nets, got 1\n  Fix: name the test net in test_net"
+    ):
         Solver(parse_solver(text), log=Log())
 
 
@@ -348,7 +390,9 @@ def test_a_missing_net_names_the_place_it_was_looked_for(tmp_path):
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "net.prototxt").write_text(PARABOLA)
     source = parse_solver('net: "net.prototxt" lr_policy: "fixed"', str(tmp_path / "sub" / "solver.prototxt"))
-    with pytest.raises(MissingFileError, match="count from the working directory.*there is a '.*sub/net.prototxt'"):
+    with pytest.raises(
+        MissingFileError, match="count from the working directory.*there is a '.*sub/net.prototxt'"
+    ):
         Solver(source, log=Log(), root=tmp_path)
 
 
