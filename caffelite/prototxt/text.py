@@ -13,7 +13,7 @@ from caffelite.prototxt.hints import Frame, fix_for_unknown, nearest_field
 from caffelite.prototxt.positions import Lines, Positions, Spot
 from caffelite.prototxt.scalars import BadValueError, Scalar, read_scalar
 from caffelite.prototxt.schema import Field, Message, MessageType, message, message_type
-from caffelite.prototxt.tokens import CLOSERS, OPENERS, Token, balance, shown, tokenize
+from caffelite.prototxt.tokens import CLOSERS, OPENERS, balance, shown, tokenize
 
 _CLOSER = {"{": "}", "<": ">", "[": "]"}
 
@@ -74,6 +74,14 @@ class _Reader:
         self._at = 0
         self._frames: list[Frame] = []
 
+    @property
+    def _kind(self) -> str:
+        return self._tokens[self._at][0]
+
+    @property
+    def _offset(self) -> int:
+        return self._tokens[self._at][2]
+
     def read(self, result: Message, type_: MessageType, spot: Spot) -> None:
         """Fills a message from the whole text."""
         self._body(result, Frame(type_, "", 0), spot, "end")
@@ -89,14 +97,14 @@ class _Reader:
                 if field is not None:
                     self._field(field, result, spot)
                 elif self._ends_unclosed(text):
-                    self._report(offset, f"{self._unclosed(frame)}, got '{text}'")
+                    self._report(offset, f"{self._unclosed(frame, closer)}, got '{text}'")
                     break
                 else:
                     self._unknown(result)
             elif kind == closer or kind == "end":
                 self._at += kind != "end"
                 if kind != closer:
-                    self._report(offset, f"{self._unclosed(frame)}, got the end of the file")
+                    self._report(offset, f"{self._unclosed(frame, closer)}, got the end of the file")
                 break
             elif self._stray(closer):
                 break
@@ -107,7 +115,7 @@ class _Reader:
 
     def _field(self, field: Field, result: Message, spot: Spot) -> None:
         """One known field: name, colon, value or list of values, separator."""
-        name, offset = field.name, self._tokens[self._at][2]
+        name, offset = field.name, self._offset
         self._at += 1
         colon = self._take(":")
         known = spot.fields.setdefault(name, [])
@@ -115,25 +123,25 @@ class _Reader:
             first = known[0] if isinstance(known[0], int) else known[0].offset
             self._report(offset, f"'{name}' is given twice, first at line {self._lines.location(first).line}")
         if field.kind != "message" and not colon:
-            self._report(self._tokens[self._at][2], f"expected ':' after '{name}', got {self._got()}")
-        if self._tokens[self._at][0] == "[":
+            self._report(self._offset, f"expected ':' after '{name}', got {self._got()}")
+        if self._kind == "[":
             self._list(field, result, known)
         else:
             self._value(field, result, known, offset)
-        if self._tokens[self._at][0] in (";", ","):
+        if self._kind in (";", ","):
             self._at += 1
 
     def _list(self, field: Field, result: Message, known: list[int | Spot]) -> None:
         """``[value, value]``, the short form of a repeated field."""
-        opened = self._tokens[self._at][2]
+        opened = self._offset
         if not field.repeated:
             self._report(opened, f"'{field.name}' takes one value, not a list")
         self._at += 1
         while not self._take("]"):
             before = self._at
-            self._value(field, result, known, self._tokens[self._at][2])
-            if not self._take(",") and self._tokens[self._at][0] != "]" or self._at == before:
-                self._report(self._tokens[self._at][2], f"expected ',' or ']' in a list, got {self._got()}")
+            self._value(field, result, known, self._offset)
+            if not self._take(",") and self._kind != "]" or self._at == before:
+                self._report(self._offset, f"expected ',' or ']' in a list, got {self._got()}")
                 self._skip_line()
                 self._take("]")
                 return
@@ -144,17 +152,16 @@ class _Reader:
             self._submessage(field, result, known, offset)
             return
         value = self._scalar(field)
+        known.append(offset)
         if value is None:
-            known.append(offset)
             return
         if field.repeated:
             getattr(result, field.name).append(value)
         else:
             setattr(result, field.name, value)
-        known.append(offset)
 
     def _submessage(self, field: Field, result: Message, known: list[int | Spot], offset: int) -> None:
-        kind, _, opened = self._tokens[self._at]
+        kind, opened = self._kind, self._offset
         if kind in ("{", "<"):
             self._at += 1
         else:
@@ -185,7 +192,7 @@ class _Reader:
             value = read_scalar(field, self._tokens[self._at], negative)
             self._at += 1
             if field.kind in ("string", "bytes"):
-                while self._tokens[self._at][0] == "string":
+                while self._kind == "string":
                     value += read_scalar(field, self._tokens[self._at], False)  # type: ignore[operator]
                     self._at += 1
         except BadValueError as error:
@@ -209,7 +216,7 @@ class _Reader:
         self._at += 1
         self._report_unknown(word, offset, meant, result)
         self._take(":")
-        kind, _, opened = self._tokens[self._at]
+        kind, opened = self._kind, self._offset
         field = frame.type.fields[meant] if meant else None
         if field and field.kind == "message" and kind in ("{", "<") and not self._lenient:
             self._at += 1
@@ -217,7 +224,7 @@ class _Reader:
             self._body(message(field.type)(), inner, Spot(offset), _CLOSER[kind])
         else:
             self._skip_value()
-        if self._tokens[self._at][0] in (";", ","):
+        if self._kind in (";", ","):
             self._at += 1
 
     def _report_unknown(self, word: str, offset: int, meant: str | None, result: Message) -> None:
@@ -247,7 +254,7 @@ class _Reader:
             if closer == "end":
                 self._report(offset, f"'{text}' closes nothing")
                 return False
-            self._report(offset, f"expected '{closer}' to close {self._frames[-1]}, got '{text}'")
+            self._report(offset, f"{self._unclosed(self._frames[-1], closer)}, got '{text}'")
             return True
         fix = "comments start with #" if text.startswith("//") else ""
         self._report(offset, f"expected the name of a field, got {self._got()}", fix)
@@ -261,37 +268,37 @@ class _Reader:
     def _skip_value(self) -> None:
         """Steps over a value that could not be read or that nobody wants."""
         self._take("-")
-        kind, _, _ = self._tokens[self._at]
+        kind = self._kind
         if kind in OPENERS:
             self._skip_balanced()
         elif kind == "string":
-            while self._tokens[self._at][0] == "string":
+            while self._kind == "string":
                 self._at += 1
         elif kind == "number" or (kind == "word" and not self._starts_field()):
             self._at += 1
-        if self._tokens[self._at][0] in ("bad", "unclosed", "number", "string"):
+        if self._kind in ("bad", "unclosed", "number", "string"):
             self._skip_line()
 
     def _skip_line(self) -> None:
         """Steps up to the end of the line or of the message, or to the next field."""
-        end = self._text.find("\n", self._tokens[self._at][2])
+        end = self._text.find("\n", self._offset)
         end = len(self._text) if end < 0 else end
-        while self._tokens[self._at][2] < end and self._tokens[self._at][0] not in CLOSERS:
+        while self._offset < end and self._kind not in CLOSERS:
             if self._starts_field():
                 return
-            if self._tokens[self._at][0] in OPENERS:
+            if self._kind in OPENERS:
                 self._skip_balanced()
             else:
                 self._at += 1
 
     def _starts_field(self) -> bool:
-        return self._tokens[self._at][0] == "word" and self._tokens[self._at + 1][0] in (":", "{")
+        return self._kind == "word" and self._tokens[self._at + 1][0] in (":", "{")
 
     def _skip_balanced(self) -> None:
         """Steps over ``{ ... }``, ``< ... >`` or ``[ ... ]``."""
         depth = 0
-        while self._tokens[self._at][0] != "end":
-            kind = self._tokens[self._at][0]
+        while self._kind != "end":
+            kind = self._kind
             depth += (kind in OPENERS) - (kind in CLOSERS)
             self._at += 1
             if depth == 0:
@@ -299,19 +306,17 @@ class _Reader:
 
     def _take(self, kind: str) -> bool:
         """Steps over the current token if it is of this kind."""
-        found = self._tokens[self._at][0] == kind
+        found = self._kind == kind
         self._at += found
         return found
 
     def _got(self) -> str:
-        kind, text, _ = self._token()
+        kind, text, _ = self._tokens[self._at]
         return "the end of the file" if kind == "end" else shown(text)
 
-    def _token(self) -> Token:
-        return self._tokens[self._at]
-
-    def _unclosed(self, frame: Frame) -> str:
-        return f"expected '}}' to close '{frame}' opened at line {self._lines.location(frame.offset).line}"
+    def _unclosed(self, frame: Frame, closer: str) -> str:
+        line = self._lines.location(frame.offset).line
+        return f"expected '{closer}' to close '{frame}' opened at line {line}"
 
     def _report(self, offset: int, message_: str, fix: str = "") -> None:
         self.problems.append(Problem(self._lines.location(offset), message_, fix))

@@ -91,7 +91,7 @@ def in_layer(text):
         ("type: {}", "f:2:7: type: expected a string in quotes, got '{'"),
         ("clip_param { min: 0 }", "f:2:1: clip_param has no 'max', which it needs"),
         (';; top: "b"', "f:2:2: expected the name of a field, got ';'"),
-        ("relu_param { >", "f:2:14: expected '}' to close relu_param, got '>'"),
+        ("relu_param { >", "f:2:14: expected '}' to close 'relu_param' opened at line 2, got '>'"),
         ("5: 6", "f:2:1: expected the name of a field, got '5'"),
         ("[caffe.ext]: 6", "f:2:1: expected the name of a field, got '['"),
     ],

@@ -242,7 +242,7 @@ def test_input_fields_that_do_not_fit(text, expected):
 
 
 def test_batch_norm_statistics_are_not_trained():
-    source = upgraded("""layer { name: "a" type: "BatchNorm" param { lr_mult: 1 name: "m" } param {} param {} }
+    source = upgraded("""layer { name: "a" type: "BatchNorm" param { lr_mult: 1 name: "m" } param {} param {}}
 layer { name: "two" type: "BatchNorm" param { lr_mult: 1 } param { lr_mult: 1 } }""")
     assert [(p.lr_mult, p.decay_mult) for p in source.message.layer[0].param] == [(0, 0)] * 3
     assert source.message.layer[0].param[0].name == "m"
