@@ -161,21 +161,17 @@ class LmdbWriter:
         self._pending.append((key.encode()[:_MAX_KEY_BYTES], data))
         self.count += 1
         if len(self._pending) == _COMMIT_EVERY:
-            self._commit()
+            with self._writing():
+                self._commit()
 
     def close(self) -> None:
         """Writes what is left and gives the database its name."""
-        import lmdb
-
-        try:
+        with self._writing():
             self._commit()
             self._environment.sync(True)
             self._environment.close()
             (self._temporary / "lock.mdb").unlink(missing_ok=True)
             os.rename(self._temporary, self.path)
-        except (OSError, lmdb.Error) as error:
-            self.discard()
-            raise DataError(f"cannot write '{self.path}': {error}") from error
 
     def discard(self) -> None:
         """Gives up: removes what was written."""
@@ -204,8 +200,16 @@ class LmdbWriter:
                 return
             except lmdb.MapFullError:
                 self._environment.set_mapsize(2 * self._environment.info()["map_size"])
-            except lmdb.Error as error:
-                raise DataError(f"cannot write '{self.path}': {error}") from error
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        import lmdb
+
+        try:
+            yield
+        except (OSError, lmdb.Error) as error:
+            self.discard()
+            raise DataError(f"cannot write '{self.path}': {error}") from error
 
 
 def open_database(path: StrPath, backend: str = "LMDB", owner: Owner = NOBODY) -> LmdbReader:

@@ -5,8 +5,8 @@ and a 0.4 ms convolution then takes 12. Why not always: a batch of MNIST costs 0
 hand it over.
 
 Each worker owns a ring of slots in shared memory. Worker w of W makes batches w, w + W, ... and stops when
-its ring is full (back-pressure); the consumer copies a batch out and gives the slot back. The memory has no name
-and the pipes end with the process at either side, so nothing outlives a run, not even one that was killed.
+its ring is full (back-pressure); the consumer copies a batch out and gives the slot back. The memory has no
+name and the pipes end with the process at either side, so nothing outlives a run, not even one that was killed.
 
 Workers are started by command, not by ``multiprocessing``: forking hangs after oneDNN was used, and spawning
 runs the user's script again where it has no ``if __name__ == "__main__"``.

@@ -72,6 +72,7 @@ class DatumBatches:
 
     def forget(self) -> None:
         """Forgets what is open, without closing it."""
+        self._process = os.getpid()
         self._reader: LmdbReader | None = None
         self._layout: Layout | None = None
         self._order = lru_cache(maxsize=2)(self._new_order)  # a batch may span two epochs
@@ -85,6 +86,8 @@ class DatumBatches:
 
     def open(self) -> LmdbReader:
         """The database, opened when first needed. Raises MissingFileError, DataError."""
+        if self._process != os.getpid():  # forked: the database is our parent's
+            self.forget()
         if self._reader is None:
             self._reader = open_database(self.path, self.backend, self.owner)
             self._layout = self._understand(0, Layout.of, self._reader.read(0, 1)[0])
@@ -235,9 +238,8 @@ class DatumSource:
         Raises:
             DataError: a broken or unfitting record (its key is named), or a worker that was killed.
         """
-        if self._process != os.getpid():  # forked: database and workers are our parent's
+        if self._process != os.getpid():  # forked: the workers are our parent's
             self._process, self._feed = os.getpid(), None
-            self._batches.forget()
         if self._feed is None:
             self._feed = self._start()
         self._feed.next(into)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import threading
 from contextlib import suppress
 
@@ -209,6 +211,29 @@ def test_an_error_leaves_nothing_behind(tmp_path):
     with pytest.raises(KeyError), LmdbWriter(tmp_path / "db") as writer:
         writer.put(b"a")
         raise KeyError
+    assert list(tmp_path.iterdir()) == []
+
+
+FULL = """
+import resource, sys
+from caffelite.data.lmdb import LmdbWriter
+from caffelite.errors import DataError
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+try:
+    with LmdbWriter(sys.argv[1]) as writer:
+        for _ in range(int(sys.argv[2])):
+            writer.put(bytes(3000))
+except DataError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("records", [999, 3000])  # the disk is full at the end, or on the way
+def test_a_full_disk_leaves_nothing_behind(tmp_path, records):
+    pytest.importorskip("resource")
+    command = [sys.executable, "-c", FULL, os.fspath(tmp_path / "db"), str(records)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"cannot write '{tmp_path / 'db'}': "), done
     assert list(tmp_path.iterdir()) == []
 
 

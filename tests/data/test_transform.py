@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from caffelite.data import opencv
 from caffelite.data.datum import Datum
 from caffelite.data.mean import write_mean
 from caffelite.data.owner import Owner
@@ -137,6 +139,17 @@ def test_force_color_and_force_gray():
 def test_images_that_do_not_decode(data):
     with pytest.raises(DataError, match="cannot be decoded"):
         Transformer(TransformParams(), Phase.TEST).image(Datum(data=data, encoded=True))
+
+
+def test_opencv_is_missing_or_broken(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(
+        DataError, match=r"need OpenCV.*\n  Fix: pip uninstall -y opencv-python .* && pip install"
+    ):
+        opencv.load()
+    monkeypatch.setitem(sys.modules, "cv2", SimpleNamespace())
+    with pytest.raises(DataError, match="several of its wheels"):
+        opencv.load()
 
 
 def test_images_of_16_bits_are_refused():
