@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from caffelite.cpu import onednn_primitives as primitives
 from caffelite.cpu import threads

@@ -6,18 +6,19 @@ again when the number of threads has changed since, which oneDNN builds into its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from caffelite.cpu import onednn_primitives as primitives
 from caffelite.cpu import threads
-from caffelite.cpu.onednn import Array, Attributes, Memory, MemoryDesc, PrimitiveDesc, Scratch
-from caffelite.cpu.onednn_types import Algorithm, Arg
-from caffelite.layers.base import Layer
+from caffelite.cpu.onednn import Attributes, Memory, MemoryDesc, PrimitiveDesc, Scratch
+from caffelite.cpu.onednn_types import Algorithm, Arg, Query
+from caffelite.layers.base import Layer, SavedSpec, plain
 from caffelite.params import Param
-from caffelite.plan.kernel import CHANNELS_LAST, Kernel, Operand, Site, operands_of
+from caffelite.plan.kernel import CHANNELS_LAST, PLAIN, Kernel, Operand, Site, operands_of
 from caffelite.types import count
 
 Call = Callable[[], object]
@@ -103,23 +104,35 @@ def is_channels_last(operand: Operand) -> bool:
     return operand.shape[1] == 1 or count(operand.shape, 2) == 1
 
 
-def described(operand: Operand) -> MemoryDesc:
-    """The memory of a blob, said to be channels-last wherever that is true, which is what kernels look for."""
-    if is_channels_last(operand):
+def is_plain(operand: Operand) -> bool:
+    """Whether the memory is in C order."""
+    return operand.layout == PLAIN or is_channels_last(replace(operand, layout=PLAIN))
+
+
+def described(operand: Operand, layout: str | None = None) -> MemoryDesc:
+    """The memory of a blob, said to be channels-last wherever that is true, which is what kernels look for.
+
+    With ``layout`` (from :func:`common_layout`) it is said to be so.
+    """
+    if layout == CHANNELS_LAST or (layout is None and is_channels_last(operand)):
         return MemoryDesc.channels_last(operand.shape)
     return MemoryDesc.of(operand.shape)
 
 
-def flat(array: Array) -> Array:
-    """The elements of a dense array in the order in which they lie in memory, whatever its layout."""
-    order = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
-    return array.transpose(order).reshape(-1)
-
-
-def same_layout(site: Site) -> bool:
-    """Whether element i of every operand lies at the same place."""
+def common_layout(site: Site) -> str | None:
+    """The memory order that all blobs of a layer have; ``None`` if there is no such."""
     operands = list(operands_of(site.operands))
-    return all(operand.strides == operands[0].strides for operand in operands)
+    if all(is_channels_last(operand) for operand in operands):
+        return CHANNELS_LAST
+    return PLAIN if all(is_plain(operand) for operand in operands) else None
+
+
+MIXED = "its blobs differ in memory order"
+
+
+def flat(site: Site) -> MemoryDesc:
+    """All elements of the first bottom in the order in which they lie in memory, for element-by-element work."""
+    return MemoryDesc.of((count(site.many(plain(site.layer.bottoms[0]))[0].shape),))
 
 
 def copy(source: Memory, target: Memory, attributes: Attributes | None = None) -> Call:
@@ -130,7 +143,20 @@ def copy(source: Memory, target: Memory, attributes: Attributes | None = None) -
 
 def slow(desc: PrimitiveDesc) -> bool:
     """Whether oneDNN has nothing but its reference loops for this, which NumPy beats."""
-    return desc.implementation.startswith(("ref", "simple:any"))
+    return desc.implementation.startswith("ref")
+
+
+def workspace(desc: PrimitiveDesc) -> list[SavedSpec]:
+    """The array in which a forward primitive leaves what its backward needs, if it leaves anything."""
+    nbytes = desc.desc(Query.WORKSPACE).bytes
+    return [SavedSpec("workspace", (nbytes,), "uint8")] if nbytes else []
+
+
+def workspace_memory(desc: PrimitiveDesc, arrays: Mapping[str, Any]) -> dict[Arg, Memory]:
+    """That array as a memory, for the arguments of both passes."""
+    if not workspace(desc):
+        return {}
+    return {Arg.WORKSPACE: Memory(desc.desc(Query.WORKSPACE), arrays["workspace"])}
 
 
 # -- parameters ---------------------------------------------------------------------------------------------
@@ -170,6 +196,32 @@ class PackedGradient:
         (self._add if add else self._write)()
 
 
+class DirectGradient:
+    """A primitive that writes to a parameter's gradient itself, or adds to it."""
+
+    def __init__(
+        self,
+        param: Param,
+        make: Callable[[Attributes], PrimitiveDesc],
+        name: Arg,
+        seen: MemoryDesc,
+        memories: Mapping[int, Memory],
+        scratch: Scratch,
+    ):
+        """``make`` gives the primitive; ``name`` is what it calls the gradient, ``seen`` how it sees it."""
+        self._param = param
+        self._target = Memory(seen, param.data)  # moved to the gradient's memory at each run
+        memories = {**memories, name: self._target}
+        self._write = make(Attributes()).bind(memories, scratch).run
+        self._add = make(Attributes().add_sum()).bind(memories, scratch).run
+
+    def run(self) -> None:
+        """Computes the gradient."""
+        gradient, add = self._param.grad_for_write()
+        self._target.point_to(gradient)
+        (self._add if add else self._write)()
+
+
 # -- activations at the end of a forward pass ---------------------------------------------------------------
 
 _POSTS = {"ReLU": Algorithm.RELU, "Sigmoid": Algorithm.LOGISTIC, "TanH": Algorithm.TANH}
@@ -183,7 +235,3 @@ def post_attributes(post: Layer | None, attributes: Attributes | None = None) ->
         attributes.add_eltwise(_POSTS[post.type], getattr(post, "slope", 0.0))
     return attributes
 
-
-def pairs(site: Site, first: str, second: str) -> Sequence[tuple[Operand, Operand]]:
-    """Bottoms and tops of a layer that maps bottom i to top i."""
-    return list(zip(site.many(first), site.many(second), strict=True))

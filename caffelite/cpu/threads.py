@@ -189,7 +189,7 @@ def _blas() -> _Blas | None:
 # -- the state that plans run in ----------------------------------------------------------------------------
 
 
-class compute:  # noqa: N801  (used like a function: ``with compute():``)
+class compute:
     """The state in which plans run; what was before comes back. May nest, and run in several threads.
 
     Costs a few microseconds: enter it once for a pass over a net. Make oneDNN primitives inside it too,

@@ -1,0 +1,104 @@
+"""Pooling through oneDNN: maxima, and those averages whose divisor it can count as Caffe does.
+
+Caffe divides by the part of a window that lies inside the padded image. oneDNN divides either by the whole window,
+which is the same if no window reaches beyond the padding, or by the part inside the image, which is the same if there
+is no padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from caffelite.cpu import onednn_primitives as primitives
+from caffelite.cpu.kernel import (
+    MIXED,
+    Call,
+    OneDnnKernel,
+    common_layout,
+    described,
+    slow,
+    workspace,
+    workspace_memory,
+)
+from caffelite.cpu.onednn import Memory, PrimitiveDesc
+from caffelite.cpu.onednn_types import Algorithm, Arg
+from caffelite.layers._windows import Windows
+from caffelite.layers.base import Layer, SavedSpec
+from caffelite.plan.kernel import Site
+
+
+def padding_after(windows: Windows) -> tuple[int, ...]:
+    """Places beyond the image that the last window of each axis needs; negative where it ends before the edge."""
+    axes = zip(windows.out, windows.stride, windows.kernel, windows.sizes, windows.pad, strict=True)
+    return tuple((out - 1) * stride + kernel - size - pad for out, stride, kernel, size, pad in axes)
+
+
+def algorithm(site: Site) -> Algorithm | None:
+    """oneDNN's algorithm for a Pooling layer; ``None`` for an average that it cannot count."""
+    windows = site.layer.windows  # type: ignore[attr-defined]
+    if site.layer.method == "MAX":  # type: ignore[attr-defined]
+        return Algorithm.POOLING_MAX
+    if all(after <= pad for after, pad in zip(padding_after(windows), windows.pad, strict=True)):
+        return Algorithm.POOLING_AVERAGE_WITH_PADDING
+    return None if any(windows.pad) else Algorithm.POOLING_AVERAGE_WITHOUT_PADDING
+
+
+class OneDnnPooling(OneDnnKernel):
+    """MAX and AVE over (N, C, *S); the winners of MAX are kept as one byte a window."""
+
+    def __init__(self, site: Site):
+        super().__init__(site)
+        self._desc = self._make(site)
+
+    @classmethod
+    def refuses(cls, site: Site) -> str:
+        layer = site.layer
+        if layer.method == "STOCHASTIC" or site.many("mask"):  # type: ignore[attr-defined]
+            return "it has no STOCHASTIC and no mask"
+        if objection := super().refuses(site):
+            return objection
+        windows = layer.windows  # type: ignore[attr-defined]
+        if any(after >= k for after, k in zip(padding_after(windows), windows.kernel, strict=True)):
+            return "a window lies outside the image"
+        if algorithm(site) is None:
+            return "windows reach beyond the padding, where Caffe's divisor differs"
+        if common_layout(site) is None:
+            return MIXED
+        return "oneDNN has only reference loops for it" if slow(cls._make(site)) else ""
+
+    @staticmethod
+    def _window(site: Site) -> primitives.Window:
+        w = site.layer.windows  # type: ignore[attr-defined]
+        return primitives.Window(w.kernel, w.stride, (1,) * len(w.kernel), w.pad, padding_after(w))
+
+    @classmethod
+    def _make(cls, site: Site) -> PrimitiveDesc:
+        x, y = (described(site.one(name), common_layout(site)) for name in "xy")
+        return primitives.pooling(algorithm(site), x, y, cls._window(site), site.backward)  # type: ignore[arg-type]
+
+    def saved(self) -> Sequence[SavedSpec]:
+        return workspace(self._desc)
+
+    def reads(self) -> frozenset[str]:
+        return frozenset(spec.name for spec in self.saved())
+
+    def compile_forward(self, post: Layer | None) -> list[Call]:
+        memories = {Arg.SRC: self._blob("x"), Arg.DST: self._blob("y")}
+        memories |= workspace_memory(self._desc, self.arrays)
+        return [self._desc.bind(memories, self.scratch).run]
+
+    def compile_backward(self) -> list[Call]:
+        if self.arrays["dx"] is None:
+            return []
+        dx, dy = self._blob("dx"), self._blob("dy")
+        window, kind = self._window(self.site), algorithm(self.site)
+        desc = primitives.pooling_backward(kind, dx.desc, dy.desc, window, self._desc)  # type: ignore[arg-type]
+        memories = {Arg.DIFF_SRC: dx, Arg.DIFF_DST: dy, **workspace_memory(self._desc, self.arrays)}
+        return [desc.bind(memories, self.scratch).run]
+
+    def _blob(self, name: str) -> Memory:
+        desc = described(self.site.one(name[-1]), common_layout(self.site))
+        return Memory(desc, self.arrays[name])
+
+
+KERNELS = (OneDnnPooling,)
