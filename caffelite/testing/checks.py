@@ -5,6 +5,8 @@ A check takes a case and a variant, so the same checks hold for array bodies and
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from caffelite.errors import NetError
@@ -77,13 +79,16 @@ def check_inplace(case: LayerCase, variant: Variant) -> None:
 
 
 def check_sizes(case: LayerCase, variant: Variant) -> None:
-    """Batches of 0 and 1 and images one larger work, or are refused with a NetError."""
+    """Batches of 0 and 1 and images one larger work, or are refused: with a NetError, or by the kernel."""
     for shapes in _other_sizes(case.shapes):
         other = case.reshaped(shapes)
         try:
-            run = Run(other, variant)
+            site = Run(other, replace(variant, kernel=None)).kernel.site
         except NetError:
             continue
+        if variant.kernel is not None and variant.kernel.refuses(site):
+            continue
+        run = Run(other, variant)
         run.forward()
         if run.has_backward:
             run.backward()
