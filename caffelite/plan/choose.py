@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from caffelite.graph.graph import Graph, Node, Value
 from caffelite.graph.wiring import assign
-from caffelite.layers.base import has_backward
+from caffelite.layers.base import plain
 from caffelite.plan.kernel import ArrayKernel, Engine, Kernel, Operand, Operands, Site
 from caffelite.plan.layout import Layouts, is_view
 from caffelite.plan.plan import Step
@@ -25,9 +25,10 @@ def choose_kernels(
         site = _site(node, engine, layouts, backward)
         cls, reasons = _first_willing(site, engine)
         post = _post(node, site, cls, steps, layouts, observe) if fuse else None
-        if post is not None:
-            site = replace(site, post=post.node.layer)
-        step = Step(node, _make(cls, site, engine), reasons, view=is_view(node, layouts), absorbs=post)
+        kernel = _make(cls, replace(site, post=post.node.layer) if post else site, engine)
+        if post is not None and site.backward and plain(node.layer.tops[0]) in kernel.reads():
+            post, kernel = None, _make(cls, site, engine)  # its backward needs the value in between
+        step = Step(node, kernel, reasons, view=is_view(node, layouts), absorbs=post)
         if post is not None:
             post.absorbed_by = step
         steps[node] = step
@@ -89,12 +90,8 @@ def _post(
     same_blob = reader.tops[0].name == top.name
     if (observe and not same_blob) or layouts[top] != layouts[reader.tops[0]]:
         return None
-    reads_between = site.backward and reader.backward and not step.kernel.reads().isdisjoint(reader.layer.bottoms)
+    bottoms = [plain(name) for name in reader.layer.bottoms]
+    reads_between = site.backward and reader.backward and not step.kernel.reads().isdisjoint(bottoms)
     if reads_between or step.kernel.saved() or not cls.accepts_post(site, reader.layer):
         return None
     return step
-
-
-def needs_backward(node: Node) -> bool:
-    """Whether a node's backward pass runs."""
-    return node.backward and has_backward(node.layer)

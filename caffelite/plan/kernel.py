@@ -161,6 +161,9 @@ class ArrayKernel(Kernel):
     def forward(self) -> None:
         values = {name: self._value(name) for name in self._forward_names}
         self.layer.forward(**values)  # type: ignore[attr-defined]
+        for spec in self.layer.params:
+            if not spec.learnable:  # statistics, which forward may have written
+                self.params[spec.name].touch()
 
     def backward(self) -> None:
         values = {name: self._value(name) for name in self._backward_names}

@@ -30,6 +30,7 @@ class Placer:
         self.diff: dict[Value, Placement] = {}
         self.notes: list[str] = []
         self._sharing: dict[Buffer, list[Value]] = defaultdict(list)
+        self._weighted: set[Buffer] = set()  # gradients that hold a loss weight from one pass to the next
 
     def place(self) -> None:
         """Fills in data, diff, buffers, notes, and the steps' saved arrays, copies and fills."""
@@ -74,6 +75,8 @@ class Placer:
         return None
 
     def _still_read(self, value: Value, writer: Node) -> str:
+        if value.reader is None:
+            return f"{value} is an output of the net"
         if value.reader is not None and value.reader.index > writer.index:
             return f"'{value.reader.name}' still reads {value}"
         if self.backward and value in backward_reads(self._step(value.producer)):
@@ -85,7 +88,7 @@ class Placer:
     def _place_saved(self, step: Step) -> None:
         for spec in step.kernel.saved():
             operand = Operand(spec.shape, dtype=self.dtype if spec.dtype == "float" else spec.dtype)
-            buffer = self._new(f"{step.node.name}.{spec.name}", operand.nbytes, "saved")
+            buffer = self._new(f"{step.node.key}.{spec.name}", operand.nbytes, "saved")
             step.saved[spec.name] = Placement(buffer, operand)
 
     # -- gradients --------------------------------------------------------------------------------------
@@ -102,14 +105,22 @@ class Placer:
         step.grad_view = step.view and len(with_diff) == 1
         for bottom in (bottom for bottom in node.bottoms if wants(node, bottom)):
             operand = Operand(bottom.shape, self.layouts[bottom], self.dtype)
-            same = [top for b, top in node.inplace_pairs() if b is bottom and top in self.diff and step.kernel.inplace]
-            shared = with_diff[0] if step.grad_view else same[0] if same else None
+            shared = with_diff[0] if step.grad_view else self._overwritable(step, bottom)
             buffer = self.diff[shared].buffer if shared else self._new(f"{bottom}'", operand.nbytes, "diff")
             self.diff[bottom] = Placement(buffer, operand)
+
+    def _overwritable(self, step: Step, bottom: Value) -> Value | None:
+        """The top whose gradient dx may overwrite: never a loss weight, which the next pass needs again."""
+        if not step.kernel.inplace:
+            return None
+        tops = (top for b, top in step.node.inplace_pairs() if b is bottom and top in self.diff)
+        return next((top for top in tops if self.diff[top].buffer not in self._weighted), None)
 
     def _place_fill(self, step: Step, top: Value) -> None:
         operand = Operand(top.shape, self.layouts[top], self.dtype)
         self.diff[top] = Placement(self._new(f"{top}'", operand.nbytes, "diff"), operand)
+        if top.loss_weight:
+            self._weighted.add(self.diff[top].buffer)
         step.fills.append((self.diff[top], top.loss_weight))
 
     # -- what users see ---------------------------------------------------------------------------------
@@ -127,15 +138,22 @@ class Placer:
             if self.data[value].buffer is not self.data[last].buffer:
                 self._show(value, last)
             if value in self.diff and last in self.diff and self.diff[value].buffer is not self.diff[last].buffer:
-                reader = value.reader
-                if reader is not None:
-                    self._step(reader).after_backward.append(Copy(self.diff[value], self.diff[last]))
+                self._show_gradient(value, last)
 
     def _show(self, value: Value, last: Value) -> None:
-        if value.producer.type == "Input" and value.reader is not None:
-            self._step(value.reader).before.append(Copy(self.data[last], self.data[value]))
-        else:
-            self._step(value.producer).after.append(Copy(self.data[value], self.data[last]))
+        """Copies to the blob's memory what Caffe would have there, and from it what users may have written."""
+        shown, own = self.data[last], self.data[value]
+        if value.producer.type != "Input":
+            self._step(value.producer).after.append(Copy(own, shown))
+        if value.reader is not None:
+            reader = self._step(value.reader)
+            (reader.before if value.producer.type == "Input" else reader.enter).append(Copy(shown, own))
+
+    def _show_gradient(self, value: Value, last: Value) -> None:
+        shown, own = self.diff[last], self.diff[value]
+        if value.reader is not None and shown.buffer not in self._weighted:
+            self._step(value.reader).after_backward.append(Copy(own, shown))
+            self._step(value.producer).enter_backward.append(Copy(shown, own))
 
     # -- lifetimes --------------------------------------------------------------------------------------
 

@@ -57,6 +57,8 @@ class Step:
     before: list[Copy] = field(default_factory=list)  # before forward
     after: list[Copy] = field(default_factory=list)  # after forward
     after_backward: list[Copy] = field(default_factory=list)
+    enter: list[Copy] = field(default_factory=list)  # before forward, in a pass that starts behind the first layer
+    enter_backward: list[Copy] = field(default_factory=list)  # before backward, in one that starts before the last
     fills: list[tuple[Placement, float]] = field(default_factory=list)  # diffs of unread tops
 
 
