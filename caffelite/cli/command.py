@@ -21,6 +21,7 @@ class Command:
     text: str = ""  # more for ``caffelite help VERB``
     examples: tuple[str, ...] = ()
     words: tuple[int, int | None] = (0, 0)  # how many words that are no flags it takes
+    progress: bool = False  # on a terminal, Caffe's lines stand above a progress bar
 
 
 LOG_FORMATS = ("caffe", "rich", "json")

@@ -10,6 +10,7 @@ import importlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from traceback import print_exception
 
 from caffelite.cli import help as texts
@@ -64,7 +65,7 @@ def _run(words: list[str]) -> int:
         return _print(texts.page(verb, chosen))
     options = parse(rest, chosen.flags + EVERYWHERE)
     _check_words(verb, chosen, options)
-    with get_log().to(*_sinks(verb, options), instead=True) as log:
+    with get_log().to(*_sinks(verb, options, chosen.progress), instead=True) as log:
         try:
             return chosen.run(options)
         except FAILURES as error:
@@ -131,7 +132,7 @@ def _check_words(verb: str, chosen: Command, options: Options) -> None:
         )
 
 
-def _sinks(verb: str, options: Options) -> Iterator[Sink]:
+def _sinks(verb: str, options: Options, progress: bool) -> Iterator[Sink]:
     """The log in the form that the flags ask for."""
     form, level, year = options.text("log-format"), _level(options), _year(options)
     if form == "json":
@@ -142,6 +143,10 @@ def _sinks(verb: str, options: Options) -> Iterator[Sink]:
         from caffelite.logs.terminal import RichSink
 
         yield RichSink(level)
+    elif progress and sys.stderr.isatty():
+        from caffelite.logs.terminal import RichSink, caffe_markup
+
+        yield RichSink(level, partial(caffe_markup, year=year))
     else:
         yield StderrSink(level, year)
     if options.text("log_dir"):

@@ -49,7 +49,8 @@ def graph_of(source: NetSource, state: State, shapes: dict[str, Shape], force_ba
         errors: list[CaffeliteError] = error.errors if isinstance(error, NetErrors) else [error]
         if shapes or not all(isinstance(one, DataError) for one in errors):
             raise
-        raise DataError(f"{error}\n  Fix: --shape data=N,C,H,W tells what the data would be") from error
+        start = "; or" if "\n  Fix: " in str(error) else "\n  Fix:"
+        raise DataError(f"{error}{start} tell what the data would be with --shape data=N,C,H,W") from error
 
 
 def without_data(source: NetSource, shapes: dict[str, Shape]) -> NetSource:
@@ -62,7 +63,7 @@ def without_data(source: NetSource, shapes: dict[str, Shape]) -> NetSource:
     message = type(source.message)()
     message.CopyFrom(source.message)
     for layer in message.layer:
-        if any(top in shapes for top in layer.top) and _is_source(layer.type):
+        if layer.type != "Input" and any(top in shapes for top in layer.top) and _is_source(layer.type):
             _make_input(layer, shapes)
     return NetSource(message, source.origins, source.file, source.notes)
 

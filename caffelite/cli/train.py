@@ -45,7 +45,8 @@ def _apply_state(source: SolverSource, options: Options) -> None:
     """-level, -stage and -seed replace or add to what the file says, for the training net."""
     if options.has("level"):
         source.message.train_state.level = options.integer("level")
-    source.message.train_state.stage.extend(options.items("stage"))
+    if options.items("stage"):
+        source.message.train_state.stage.extend(options.items("stage"))
     if options.has("seed"):
         source.message.random_seed = options.integer("seed")
 

@@ -51,7 +51,7 @@ class MetricsSink:
         if name:
             row[name] = value
             if name not in self._columns:
-                self._columns.append(name)
+                self._columns = sorted([*self._columns, name], key=_group)
 
     def close(self) -> None:
         self._finish_row()
@@ -89,6 +89,11 @@ class MetricsSink:
     def _append(self, row: dict[str, Any]) -> None:
         with self.path.open("ab") as file:
             file.write(_lines(self._columns, [row]))
+
+
+def _group(column: str) -> int:
+    """Columns of every run come first, then those of the training net, then those of test nets."""
+    return 0 if column in FIRST_COLUMNS else 1 if column.startswith("train_") else 2
 
 
 def _cell(record: Record) -> tuple[str, str]:

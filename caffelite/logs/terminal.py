@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from caffelite.log import Record, number
+from caffelite.logs.caffe import format_record
 
 _COLORS = {"W": "yellow", "E": "red", "F": "red"}
 _KINDS = {"test": "bold", "test_output": "green", "snapshot": "blue", "done": "bold green"}
@@ -21,12 +22,23 @@ def readable(record: Record) -> str:
     """A record as a line of rich's markup: the time, the text; empty for what only programs want to know."""
     if record.kind in _LEFT_OUT or not record.text:
         return ""
+    if record.kind == "error":
+        return _error(record)
     style = _COLORS.get(record.severity) or _KINDS.get(record.kind, "")
     text = escape(record.text.rstrip("\n"))
-    if record.kind == "error":
-        return f"[bold red]error:[/] {text}"
     clock = time.strftime("%H:%M:%S", time.localtime(record.time))
     return f"[dim]{clock}[/]  " + (f"[{style}]{text}[/]" if style else text)
+
+
+def caffe_markup(record: Record, year: bool = True) -> str:
+    """A record as Caffe's line."""
+    if record.kind == "error":
+        return _error(record)
+    return escape(format_record(record, year).rstrip("\n")) if record.text else ""
+
+
+def _error(record: Record) -> str:
+    return f"[bold red]error:[/] {escape(record.text)}"
 
 
 class RichSink:
