@@ -80,7 +80,8 @@ class ValueBlob(Blob):
 
     @property
     def shape(self) -> Shape:  # type: ignore[override]
-        return self._pending.get(self._name) or self._model.graph.blobs[self._name].shape
+        pending = self._pending.get(self._name)
+        return self._model.graph.blobs[self._name].shape if pending is None else pending
 
     @property
     def data(self) -> Array:

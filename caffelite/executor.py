@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
@@ -91,7 +91,7 @@ class Executor:
         self._generation = self.storage.generation
         for step in self.plan.steps:
             params = {use.spec.name: self._params[step.node.name][use.index] for use in step.node.params}
-            step.kernel.bind(self._forward_arrays(step), params, partial(self._generator, step.node.name))
+            step.kernel.bind(self._forward_arrays(step), params, partial(self._generator, step.node.key))
         self._whole_forward = [call for step in self.plan.steps for call in self._forward_calls(step, fused=True)]
         if self._backward_ready:
             self._bind_backward()
@@ -101,6 +101,11 @@ class Executor:
         if not self._backward_ready:
             self._backward_ready, self._generation = True, -1
         self.prepare()
+
+    @property
+    def stale(self) -> bool:
+        """Whether it holds arrays that the net has replaced by larger ones."""
+        return 0 <= self._generation < self.storage.replaced
 
     def activate(self) -> None:
         """Takes the shared memory over from the plan for another shape."""
@@ -154,10 +159,10 @@ class Executor:
     # -- compiled passes --------------------------------------------------------------------------------
 
     def _forward_calls(self, step: Step, fused: bool) -> list[Callable[[], None]]:
-        calls: list[Callable[[], None]] = [self._copy(copy) for copy in step.before]
+        calls = self._copies(step.before)
         if not step.view and not (fused and step.absorbed_by):
             calls.append(step.kernel.forward if fused or not step.absorbs else step.kernel.forward_plain)
-        return calls + [self._copy(copy) for copy in step.after]
+        return calls + self._copies(step.after)
 
     def _backward_calls(self, step: Step) -> list[Callable[[], None]]:
         if not step.node.backward:
@@ -167,10 +172,11 @@ class Executor:
             calls.append(partial(_fill, self.storage, step))
         if not step.grad_view:
             calls.append(step.kernel.backward)  # type: ignore[attr-defined]
-        return calls + [self._copy(copy) for copy in step.after_backward]
+        return calls + self._copies(step.after_backward)
 
-    def _copy(self, copy: Copy) -> Callable[[], None]:
-        return partial(np.copyto, self.storage.array(copy.target), self.storage.array(copy.source))
+    def _copies(self, copies: list[Copy]) -> list[Callable[[], None]]:
+        array = self.storage.array
+        return [partial(np.copyto, array(copy.target), array(copy.source)) for copy in copies]
 
     # -- passes -----------------------------------------------------------------------------------------
 
@@ -184,7 +190,7 @@ class Executor:
                     call()
             else:
                 for step in steps:
-                    self._run_forward(step)
+                    self._run_forward(step, entered=start > 0)
         self._passes.number += 1
         return self._loss(steps)
 
@@ -192,30 +198,32 @@ class Executor:
         """Runs the gradients of layers ``start`` down to ``end`` (inclusive)."""
         self.prepare_backward()
         steps = self.plan.steps[end : None if start is None else start + 1]
+        entered = len(steps) > 0 and steps[-1] is not self.plan.steps[-1]
         with self.engine.compute():
             if len(steps) == len(self.plan.steps) and not self.hooks and self.times is None:
                 for call in self._whole_backward:
                     call()
             else:
                 for step in reversed(steps):
-                    self._run_backward(step)
+                    self._run_backward(step, entered)
 
-    def _run_forward(self, step: Step) -> None:
+    def _run_forward(self, step: Step, entered: bool) -> None:
+        """``entered``: the pass began behind the first layer, so blobs may hold what a user wrote."""
         for hook in self.hooks.before_forward:
             hook(step.node.index)
         began = perf_counter()
-        for call in self._forward_calls(step, fused=not self.plan.observe):
+        for call in [*self._copies(step.enter if entered else []), *self._forward_calls(step, not self.plan.observe)]:
             call()
         if self.times is not None:
             self.times.forward[step.node.index] += perf_counter() - began
         for hook in self.hooks.after_forward:
             hook(step.node.index)
 
-    def _run_backward(self, step: Step) -> None:
+    def _run_backward(self, step: Step, entered: bool) -> None:
         for hook in self.hooks.before_backward:
             hook(step.node.index)
         began = perf_counter()
-        for call in self._backward_calls(step):
+        for call in [*self._copies(step.enter_backward if entered else []), *self._backward_calls(step)]:
             call()
         if self.times is not None:
             self.times.backward[step.node.index] += perf_counter() - began
@@ -242,9 +250,26 @@ class Executor:
         """Names the first parameter or blob with a NaN or infinity, in forward order; empty if there is none.
 
         Layers run once more on the batch at hand (data layers do not), since a plan that reuses memory has
-        overwritten most blobs.
+        overwritten most blobs. Random draws are those of the last pass, and statistics stay as it left them.
         """
         self.prepare()
+        statistics = [(param, param.data.copy()) for param in self._statistics()]
+        self._passes.number -= 1
+        try:
+            with self.engine.compute():
+                return self._search()
+        finally:
+            self._passes.number += 1
+            for param, values in statistics:
+                param.load(values)
+
+    def _statistics(self) -> Iterator[Param]:
+        for step in self.plan.steps:
+            for use in step.node.params:
+                if not use.spec.learnable:
+                    yield self._params[step.node.name][use.index]
+
+    def _search(self) -> str:
         for step in self.plan.steps:
             for use in step.node.params:
                 found = _bad_numbers(self._params[step.node.name][use.index].data)

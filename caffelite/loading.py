@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Protocol
 
 from caffelite.errors import NetError, WeightsError
@@ -11,6 +12,8 @@ from caffelite.graph.graph import Node
 from caffelite.params import Array, Param
 from caffelite.types import shape_text
 from caffelite.weights import LayerWeights, shapes_match
+from caffelite.weights.blob import decode_blob
+from caffelite.weights.wire import Reader
 
 
 class Loadable(Protocol):
@@ -67,6 +70,24 @@ def load_params(net: Loadable, weights: Sequence[LayerWeights], path: str) -> Lo
             f"the net has {_few(list(net.params))}\n  Fix: weights are matched by layer name; is this the net's own file?"
         )
     return report
+
+
+def blobs_in_net(nodes: Sequence[Node], path: str) -> list[LayerWeights]:
+    """The weights that a net's own message brings (``blobs`` of its layers), as a file would.
+
+    ``path`` is what messages call the net. Raises WeightsError for a blob whose shape and numbers disagree.
+    """
+    found = []
+    for node in nodes:
+        entry = LayerWeights(node.name, node.type, [], [])
+        for index, blob in enumerate(node.layer.spec.blobs):
+            reader = Reader(BytesIO(blob.SerializeToString()), path)
+            decoded = decode_blob(reader, 0, reader.size, f"blob {index} of layer '{node.name}'")
+            entry.blobs.append(decoded.data)
+            entry.legacy.append(decoded.legacy)
+        if entry.blobs:
+            found.append(entry)
+    return found
 
 
 def _pairs(entry: LayerWeights, node: Node, params: list[Param], path: str) -> list[tuple[Param, Array]]:

@@ -21,15 +21,15 @@ from caffelite.executor import Executor, Hooks, Passes
 from caffelite.fillers import fill
 from caffelite.graph.build import build_graph
 from caffelite.graph.graph import Graph, Node, ParamUse
-from caffelite.graph.state import State
-from caffelite.loading import LoadReport, load_params
+from caffelite.graph.state import State, net_state
+from caffelite.loading import LoadReport, blobs_in_net, load_params
 from caffelite.params import Array, Param
 from caffelite.plan.build import make_plan
 from caffelite.plan.kernel import Engine
 from caffelite.prototxt.source import NetSource, read_net
 from caffelite.random import RandomSource
 from caffelite.storage import Storage, memory_limit
-from caffelite.types import Phase, Shape, shape_text
+from caffelite.types import Phase, Shape, count, shape_text
 from caffelite.weights import LayerRecord, load_weights, write_caffemodel, write_hdf5_weights
 
 MAX_PLANS = 8  # shapes whose plans are kept; the least recently used goes first
@@ -63,7 +63,7 @@ class Model:
         share: Model | None = None,
     ):
         self.source = source
-        self.state = state or State(phase, level, tuple(stages))
+        self.state = state or net_state(source, phase, level, stages)
         self.engine = get_engine(engine, precision) if isinstance(engine, str) else engine
         self.random: RandomSource = share.random if share else RandomSource(seed)
         self.observe, self.backward_wanted, self.fuse = observe, backward, fuse
@@ -74,8 +74,12 @@ class Model:
         self._shapes: Shapes = {}
         self.storage = Storage(self.engine)
         graph = self._build({})
+        _check_memory(graph, np.dtype(self.engine.dtype).itemsize)
         self.params: dict[str, list[Param]] = self._make_params(graph, share)
         self.executor = self._executor_for(graph)
+        own = [] if share else blobs_in_net(graph.nodes, source.file or "the net's message")
+        if own:
+            load_params(self, own, source.file or "the net's message")
 
     @classmethod
     def load(cls, net: str | Path, weights: str | Path | None = None, **options: Any) -> Model:
@@ -125,6 +129,8 @@ class Model:
         wanted = {**self._shapes, **{name: tuple(int(d) for d in shape) for name, shape in shapes.items()}}
         self._check_free(wanted)
         key = tuple(sorted(wanted.items()))
+        for old in [old for old, executor in self._plans.items() if executor.stale and executor is not self.executor]:
+            del self._plans[old]  # it would keep alive the memory that the net has outgrown
         known = self._plans.get(key)
         self.executor = known or self._executor_for(self._build(wanted), key)
         self._shapes = wanted
@@ -186,18 +192,18 @@ class Model:
         params: dict[str, list[Param]] = {}
         for node in graph.nodes:
             theirs = share.params.get(node.name) if share and node.params else None
+            mine = params.setdefault(node.name, [])
             if theirs:
                 _check_shared(node, theirs)
-            params[node.name] = theirs or [self._make_param(node, use, params) for use in node.params]
+                mine += theirs
+            for use in node.params[len(mine) :]:
+                mine.append(self._make_param(use, params))
         return params
 
-    def _make_param(self, node: Node, use: ParamUse, params: dict[str, list[Param]]) -> Param:
+    def _make_param(self, use: ParamUse, params: dict[str, list[Param]]) -> Param:
         spec = use.spec
         if use.owner is not None:
-            made = params.get(use.owner.layer, [])
-            if use.owner.layer == node.name:
-                raise NetError(f"layer '{node.name}': two of its params have the name '{use.shared_name}'")
-            return made[use.owner.index].reshaped(spec.shape)
+            return params[use.owner.layer][use.owner.index].reshaped(spec.shape)
         rng = self.random.generator("filler", use.layer, use.index)
         dtype = np.dtype(self.engine.dtype)
         if spec.filler is None:
@@ -209,15 +215,18 @@ class Model:
         return load_params(self, load_weights(path), str(path))
 
     def share_params(self, other: Model) -> None:
-        """Uses another net's parameters wherever layer names agree (pycaffe's ``share_with``)."""
-        for node in self.nodes:
-            theirs = other.params.get(node.name)
-            if theirs is None or not node.params:
-                continue
-            mine = self.params[node.name]
-            if [p.shape for p in theirs] != [p.shape for p in mine]:
-                raise NetError(f"cannot share params of layer '{node.name}': shapes differ between the nets")
-            self.params[node.name] = theirs
+        """Uses another net's weights wherever layer names agree (pycaffe's ``share_with``); gradients stay apart.
+
+        Raises NetError if the shapes of a layer's params differ, and shares nothing then.
+        """
+        found = {node: other.params[node.name] for node in self.nodes if node.params and other.params.get(node.name)}
+        for node, theirs in found.items():
+            _check_shared(node, theirs)
+        for node, theirs in found.items():
+            for use, param in zip(node.params, theirs, strict=True):
+                owner = self.params[use.owner.layer][use.owner.index] if use.owner else None
+                one = owner is not None and owner.shares_with(param)
+                self.params[node.name][use.index] = owner.reshaped(use.spec.shape) if owner and one else param.twin()
         for executor in self._plans.values():
             executor.forget()
 
@@ -252,7 +261,11 @@ class Model:
     # -- passes -----------------------------------------------------------------------------------------
 
     def forward(self, start: int = 0, end: int | None = None) -> float:
-        """Runs layers ``start`` to ``end`` (positions, inclusive); returns the loss."""
+        """Runs layers ``start`` to ``end`` (positions, inclusive); returns the loss.
+
+        Raises UsageError for a position that there is not.
+        """
+        self._check_positions(start, end)
         if start == 0:
             self.follow_sources()
         return self.executor.forward(start, end)
@@ -261,7 +274,13 @@ class Model:
         """Runs gradients from layer ``start`` down to ``end`` (positions, inclusive)."""
         if not self.backward_wanted:
             raise UsageError(f"net '{self.name}' was made with backward=False")
+        self._check_positions(end, start)
         self.executor.backward(start, end)
+
+    def _check_positions(self, *positions: int | None) -> None:
+        for position in positions:
+            if position is not None and not 0 <= position < max(1, len(self.nodes)):
+                raise UsageError(f"net '{self.name}' has layers 0 to {len(self.nodes) - 1}, not {position}")
 
     def blob(self, name: str) -> Array:
         """The live array of a blob, NCHW-shaped. Raises UsageError for an unknown name."""
@@ -269,6 +288,14 @@ class Model:
         if value is None:
             raise UsageError(f"net '{self.name}' has no blob '{name}'")
         return self.executor.data(value)
+
+    def input(self, name: str) -> Array:
+        """The live array to write an input into, C-contiguous. Raises UsageError for a name that is no input."""
+        for node in self.nodes:
+            for value in node.tops:
+                if node.type == "Input" and value.name == name:
+                    return self.blob(name) if self.observe else self.executor.data(value)
+        raise UsageError(f"net '{self.name}' has no input '{name}', only {', '.join(self.graph.inputs) or 'none'}")
 
     def outputs(self) -> dict[str, Array]:
         """Copies of the net's outputs, C-contiguous."""
@@ -292,6 +319,19 @@ class Model:
         """Stops data workers and closes files. Passes of nets without data layers still run."""
         for node in self.nodes:
             node.layer.close()
+
+
+def _check_memory(graph: Graph, itemsize: int) -> None:
+    """Raises NetError for params that this machine can never hold, before the first is allocated."""
+    sizes = {use: count(use.spec.shape) * itemsize for use in graph.params}
+    total, limit = sum(sizes.values()), memory_limit()
+    if total > limit:
+        use = max(sizes, key=sizes.__getitem__)
+        raise NetError(
+            f"net '{graph.name}' needs {total / 2**30:,.1f} GiB for its params, this machine has {limit / 2**30:,.1f} GiB; "
+            f"the largest is param {use.index} ('{use.spec.name}') of layer '{use.layer}', {shape_text(use.spec.shape)}, "
+            f"with {sizes[use] / 2**30:,.1f} GiB\n  Fix: check num_output of that layer"
+        )
 
 
 def _check_shared(node: Node, theirs: list[Param]) -> None:

@@ -50,13 +50,15 @@ class Leased:
 class Param:
     """One learnable blob: ``data`` and ``grad`` of the same shape, C-contiguous.
 
-    Several layers, nets or shapes may share one: ``reshaped`` gives a Param over the same memory.
+    Several layers, nets or shapes may share one: ``reshaped`` gives a Param over the same memory, ``twin`` one
+    over the same values with a gradient of its own.
     """
 
-    def __init__(self, data: Array, store: _Store | None = None):
-        self._store = store or _Store(data.reshape(-1))
+    def __init__(self, data: Array, values: _Values | None = None, gradient: _Gradient | None = None):
+        self._values = values or _Values(data.reshape(-1))
+        self._gradient = gradient or _Gradient(self._values)
         self.shape: Shape = data.shape
-        self.data = self._store.data.array.reshape(self.shape)
+        self.data = self._values.array.reshape(self.shape)
 
     @classmethod
     def zeros(cls, shape: Shape, dtype: npt.DTypeLike = np.float32) -> Param:
@@ -66,23 +68,27 @@ class Param:
         """The same memory seen in another shape of equal count (PERMISSIVE sharing)."""
         if count(shape) != self.data.size:
             raise ValueError(f"cannot see {self.shape} as {shape}: the counts differ")
-        return Param(self.data.reshape(shape), self._store)
+        return Param(self.data.reshape(shape), self._values, self._gradient)
+
+    def twin(self) -> Param:
+        """The same values with another gradient: the parameter in a second net."""
+        return Param(self.data, self._values)
 
     def shares_with(self, other: Param) -> bool:
-        """Whether both are the same memory."""
-        return self._store is other._store
+        """Whether both are the same values."""
+        return self._values is other._values
 
     # -- versions ---------------------------------------------------------------------------------------
 
     def stamp(self) -> int:
         """A number that differs from the last one if ``data`` may have changed since."""
-        if self._store.data.held:
-            self._store.version += 1
-        return self._store.version
+        if self._values.held:
+            self._values.version += 1
+        return self._values.version
 
     def touch(self) -> None:
         """Says that ``data`` was written."""
-        self._store.version += 1
+        self._values.version += 1
 
     def load(self, values: Array) -> None:
         """Copies values in."""
@@ -94,58 +100,69 @@ class Param:
     @property
     def grad(self) -> Array:
         """The gradient, its zeros written out if it was only marked as cleared."""
-        self._store.write_zeros()
-        return self._store.grad_array().reshape(self.shape)
+        return self._gradient.written().array.reshape(self.shape)
 
     def clear_grad(self) -> None:
         """Makes the gradient zero: at once if a user looks at it, else by a mark that costs nothing."""
-        self._store.cleared = True
-        if self._store.grad is not None and self._store.grad.held:
-            self._store.write_zeros()
+        self._gradient.clear()
 
     def grad_for_write(self) -> tuple[Array, bool]:
         """The gradient's memory and whether to add to it (True) or to overwrite all of it (False)."""
-        add = not self._store.cleared
-        array = self._store.grad_array()
-        self._store.cleared = False
+        add = not self._gradient.cleared
+        array = self._gradient.memory().array
+        self._gradient.cleared = False
         return array.reshape(self.shape), add
 
     def release_grad(self) -> None:
         """Frees the gradient's memory (a net that will only run forward)."""
-        self._store.grad, self._store.cleared = None, True
+        self._gradient.release()
 
     @property
     def grad_is_zero(self) -> bool:
         """Whether the gradient is known to be all zeros."""
-        return self._store.cleared
+        return self._gradient.cleared
 
     # -- what users see ---------------------------------------------------------------------------------
 
     def data_view(self) -> Array:
         """A live, writable view of ``data``."""
-        return self._store.data.view().reshape(self.shape)
+        return self._values.view().reshape(self.shape)
 
     def grad_view(self) -> Array:
         """A live, writable view of the gradient."""
-        self._store.write_zeros()
-        self._store.grad_array()
-        assert self._store.grad is not None  # noqa: S101  (for the type checker: grad_array made it)
-        return self._store.grad.view().reshape(self.shape)
+        return self._gradient.written().view().reshape(self.shape)
 
 
-class _Store:
+class _Values(Leased):
     def __init__(self, flat: Array):
-        self.data = Leased(flat)
-        self.grad: Leased | None = None
-        self.cleared = True  # the gradient is zero, whatever its memory holds
+        super().__init__(flat)
         self.version = 1
 
-    def grad_array(self) -> Array:
-        if self.grad is None:
-            self.grad = Leased(np.empty_like(self.data.array))
-        return self.grad.array
 
-    def write_zeros(self) -> None:
+class _Gradient:
+    """Zero until written; its memory is allocated when it is first needed."""
+
+    def __init__(self, values: _Values):
+        self._values = values
+        self._memory: Leased | None = None
+        self.cleared = True  # the gradient is zero, whatever its memory holds
+
+    def memory(self) -> Leased:
+        if self._memory is None:
+            self._memory = Leased(np.empty_like(self._values.array))
+        return self._memory
+
+    def written(self) -> Leased:
+        """The memory with its zeros written out."""
         if self.cleared:
-            self.grad_array()[...] = 0
+            self.memory().array[...] = 0
             self.cleared = False
+        return self.memory()
+
+    def clear(self) -> None:
+        self.cleared = True
+        if self._memory is not None and self._memory.held:
+            self.written()
+
+    def release(self) -> None:
+        self._memory, self.cleared = None, True

@@ -64,7 +64,7 @@ class Predictor:
         with self._lock:
             self.model.reshape({name: array.shape for name, array in given.items()})
             for name, array in given.items():
-                np.copyto(self.model.blob(name), array, casting="unsafe")
+                np.copyto(self.model.input(name), array, casting="unsafe")
             self.model.forward()
             return {name: np.array(self.model.blob(name), order="C") for name in self.outputs}
 

@@ -15,20 +15,27 @@ ARENA = "(arena)"
 
 
 class Storage:
-    """Pieces of memory by name. ``generation`` moves whenever a piece had to be allocated anew."""
+    """Pieces of memory by name.
+
+    ``generation`` moves with every allocation; ``replaced`` is the generation at which a piece last gave way to
+    a larger one, so that arrays bound before it are not the net's any more.
+    """
 
     def __init__(self, engine: Engine):
         self._engine = engine
         self._pieces: dict[str, Array] = {}
         self.generation = 0
+        self.replaced = 0
 
     def take(self, name: str, nbytes: int) -> Array:
         """At least ``nbytes`` bytes under a name, zero when new; smaller requests keep what is there."""
         piece = self._pieces.get(name)
         if piece is None or piece.nbytes < nbytes:
             piece = self._engine.empty(max(nbytes, 1))
-            self._pieces[name] = piece
             self.generation += 1
+            if name in self._pieces:
+                self.replaced = self.generation
+            self._pieces[name] = piece
         return piece
 
     def array(self, placement: Placement) -> Array:
