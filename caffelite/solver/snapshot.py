@@ -1,7 +1,7 @@
 """Snapshots: ``PREFIX_iter_N.caffemodel`` and ``.solverstate``, with ``.h5`` behind for HDF5.
 
 Weights are written first and the state last, each whole or not at all: a state file that is there has its
-weights.
+weights. Both hold float32: a run in float64 goes on from rounded numbers.
 
 Source of names and contents: ``Solver::Snapshot`` and ``SGDSolver::SnapshotSolverState`` of BVLC Caffe.
 """

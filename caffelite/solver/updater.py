@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -25,6 +25,7 @@ from caffelite.plan.kernel import Engine
 from caffelite.solver.rules.base import Rule
 
 L1 = "L1"
+PARALLEL_FROM = 1 << 21  # elements, some 2 ms of work: less is done before another thread has woken up
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class Updater:
         self.params = [param for _, param in learnables]
         self.history = [[np.zeros(q.shape, q.data.dtype) for q in self.params] for _ in range(rule.histories)]
         self._blank = [True] * len(self.params)  # histories known to be all zero
+        # The many small blobs of a net, which cost Python's lock more than arithmetic, so fall to one thread.
+        self._largest_first = sorted(range(len(self.params)), key=lambda i: -self.params[i].data.size)
         self._scratch = threading.local()
 
     def gradient_norm(self) -> float:
@@ -65,13 +68,13 @@ class Updater:
             )
 
         with self.engine.compute():
-            parallel_chunks(work, sum(flat.size for flat in flats))
+            _run(work, sum(flat.size for flat in flats))
         return math.sqrt(sum(sums))
 
     def apply(self, rate: float, iteration: int, scale: float = 1.0) -> None:
         """Updates all blobs by their gradients times ``scale``; these then hold what was taken off."""
         lr = self.rule.rate(rate, iteration)
-        moving = [i for i in range(len(self.params)) if not self._idle(i)]
+        moving = [i for i in self._largest_first if not self._idle(i)]
         blobs = [self._blob(i, lr) for i in moving]
         chunks = cut(tuple(blob.w.size for blob in blobs))
 
@@ -82,7 +85,7 @@ class Updater:
                     self._update(blobs[i], part, scale)
 
         with self.engine.compute():
-            parallel_chunks(work, sum(blob.w.size for blob in blobs))
+            _run(work, sum(blob.w.size for blob in blobs))
         for i in moving:
             self.params[i].touch()
             self._blank[i] = False
@@ -135,6 +138,15 @@ class Updater:
             self._scratch.array = np.empty(CHUNK, g.dtype)
         scratch: Array = self._scratch.array[: g.size]
         return scratch
+
+
+def _run(work: Callable[[slice], object], count: int) -> None:
+    """Calls ``work`` for each chunk of ``range(count)``, on all threads if it is worth it."""
+    if count >= PARALLEL_FROM:
+        parallel_chunks(work, count)
+        return
+    for start in range(0, count, CHUNK):
+        work(slice(start, min(start + CHUNK, count)))
 
 
 @lru_cache(maxsize=8)

@@ -90,6 +90,7 @@ def test_five_steps_equal_the_formula(type_, regularization, precision, toleranc
 
 @pytest.mark.parametrize("type_", RULES)
 def test_threads_do_not_change_a_bit(type_, monkeypatch):
+    monkeypatch.setattr("caffelite.solver.updater.PARALLEL_FROM", 0)
     results = []
     for threads in (1, 3):
         monkeypatch.setattr("caffelite.cpu.threads.num_threads", lambda threads=threads: threads)
