@@ -111,7 +111,7 @@ class Executor:
         """Takes the shared memory over from the plan for another shape."""
         self.prepare()
         if self._backward_ready:
-            self.fill_diffs()
+            self._fill_diffs()
 
     def forget(self) -> None:
         """Binds anew at the next pass (parameters were exchanged)."""
@@ -131,13 +131,17 @@ class Executor:
         for step in self.plan.steps:
             if step.node.backward and not step.grad_view:
                 step.kernel.bind_backward(self._forward_arrays(step) | self._gradients(step))
-        self.fill_diffs()
+        self._fill_diffs()
         self._whole_backward = [call for step in reversed(self.plan.steps) for call in self._backward_calls(step)]
 
-    def fill_diffs(self) -> None:
-        """Writes loss weights (and zeros) to the gradients of tops that nobody reads."""
-        for step in self.plan.steps:
-            _fill(self.storage, step)
+    def _fill_diffs(self) -> None:
+        """Writes loss weights (and zeros) to the gradients of tops that nobody reads.
+
+        A plan that reuses memory does that step by step, when the memory is free.
+        """
+        if self.plan.observe:
+            for step in self.plan.steps:
+                _fill(self.storage, step)
 
     def _forward_arrays(self, step: Step) -> dict[str, Any]:
         node = step.node
@@ -237,12 +241,16 @@ class Executor:
         for value in self._losses:
             if value.producer not in nodes:
                 continue
-            data = self.data(value)
-            if self._backward_ready and self.plan.observe and value in self.plan.diff:
-                total += float(np.vdot(data, self.storage.array(self.plan.diff[value])))
-            else:
-                total += value.loss_weight * float(data.sum())
+            data, diff = self.data(value), self._written_diff(value)
+            total += value.loss_weight * float(data.sum()) if diff is None else float(np.vdot(data, diff))
         return total
+
+    def _written_diff(self, value: Value) -> Array | None:
+        """The diff of a loss top if a user has put something else there than the loss weight."""
+        if not (self._backward_ready and self.plan.observe and value in self.plan.diff):
+            return None
+        diff = self.storage.array(self.plan.diff[value])
+        return None if (diff == value.loss_weight).all() else diff
 
     # -- diagnosis --------------------------------------------------------------------------------------
 
