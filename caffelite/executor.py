@@ -188,7 +188,7 @@ class Executor:
         """Runs layers ``start`` to ``end`` (inclusive) and returns their part of the loss."""
         self.prepare()
         steps = self.plan.steps[start : None if end is None else end + 1]
-        with self.engine.compute():
+        with self.engine.compute(), np.errstate(all="ignore"):
             if len(steps) == len(self.plan.steps) and not self.hooks and self.times is None:
                 for call in self._whole_forward:
                     call()
@@ -203,7 +203,7 @@ class Executor:
         self.prepare_backward()
         steps = self.plan.steps[end : None if start is None else start + 1]
         entered = len(steps) > 0 and steps[-1] is not self.plan.steps[-1]
-        with self.engine.compute():
+        with self.engine.compute(), np.errstate(all="ignore"):
             if len(steps) == len(self.plan.steps) and not self.hooks and self.times is None:
                 for call in self._whole_backward:
                     call()
@@ -264,7 +264,7 @@ class Executor:
         statistics = [(param, param.data.copy()) for param in self._statistics()]
         self._passes.number -= 1
         try:
-            with self.engine.compute():
+            with self.engine.compute(), np.errstate(all="ignore"):
                 return self._search()
         finally:
             self._passes.number += 1

@@ -207,8 +207,10 @@ class Model:
         rng = self.random.generator("filler", use.layer, use.index)
         dtype = np.dtype(self.engine.dtype)
         if spec.filler is None:
-            return Param(np.full(spec.shape, spec.value, dtype))
-        return Param(np.asarray(fill(spec.filler, spec.shape, rng, dtype), order="C"))
+            return Param.lazy(spec.shape, dtype, lambda: np.full(spec.shape, spec.value, dtype))
+        return Param.lazy(
+            spec.shape, dtype, lambda: np.asarray(fill(spec.filler, spec.shape, rng, dtype), order="C")
+        )
 
     def load_weights(self, path: str | Path) -> LoadReport:
         """Loads a caffemodel, HDF5 or safetensors file by layer names. Raises WeightsError or NetError."""

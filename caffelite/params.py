@@ -9,6 +9,7 @@ kept for an hour still reaches the next forward pass.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -30,9 +31,25 @@ class _Lease:
 class Leased:
     """An array that knows whether a user holds a view of it."""
 
-    def __init__(self, array: Array):
-        self.array = array
+    def __init__(self, make: Callable[[], Array], dtype: npt.DTypeLike):
+        self.dtype = np.dtype(dtype)
+        self._make = make  # called when the array is first looked at
+        self._array: Array | None = None
         self._lease: weakref.ref[_Lease] | None = None
+
+    @property
+    def array(self) -> Array:
+        if self._array is None:
+            self._array = self._make()
+        return self._array
+
+    def adopt(self, array: Array) -> bool:
+        """Takes an array for its own if nobody has looked yet and it is fit to be written to."""
+        fit = array.flags.c_contiguous and array.flags.writeable and array.dtype == self.dtype
+        if self._array is not None or not fit:
+            return False
+        self._array = array
+        return True
 
     def view(self) -> Array:
         """A writable view; as long as it or a view of it lives, ``held`` is true."""
@@ -54,11 +71,29 @@ class Param:
     over the same values with a gradient of its own.
     """
 
-    def __init__(self, data: Array, values: _Values | None = None, gradient: _Gradient | None = None):
-        self._values = values or _Values(data.reshape(-1))
-        self._gradient = gradient or _Gradient(self._values)
-        self.shape: Shape = data.shape
-        self.data = self._values.array.reshape(self.shape)
+    def __init__(self, data: Array):
+        self._set(data.shape, _Values(lambda: data.reshape(-1), data.dtype))
+
+    @classmethod
+    def lazy(cls, shape: Shape, dtype: npt.DTypeLike, make: Callable[[], Array]) -> Param:
+        """A parameter whose values are made when first looked at, and never if weights are loaded before."""
+        return cls._of(shape, _Values(lambda: make().reshape(-1), dtype))
+
+    @classmethod
+    def _of(cls, shape: Shape, values: _Values, gradient: _Gradient | None = None) -> Param:
+        param = cls.__new__(cls)
+        param._set(shape, values, gradient)
+        return param
+
+    def _set(self, shape: Shape, values: _Values, gradient: _Gradient | None = None) -> None:
+        self.shape: Shape = tuple(shape)
+        self._values = values
+        self._gradient = gradient or _Gradient(values)
+
+    @property
+    def data(self) -> Array:
+        """The master weights."""
+        return self._values.array.reshape(self.shape)
 
     @classmethod
     def zeros(cls, shape: Shape, dtype: npt.DTypeLike = np.float32) -> Param:
@@ -66,13 +101,13 @@ class Param:
 
     def reshaped(self, shape: Shape) -> Param:
         """The same memory seen in another shape of equal count (PERMISSIVE sharing)."""
-        if count(shape) != self.data.size:
+        if count(shape) != count(self.shape):
             raise ValueError(f"cannot see {self.shape} as {shape}: the counts differ")
-        return Param(self.data.reshape(shape), self._values, self._gradient)
+        return Param._of(shape, self._values, self._gradient)
 
     def twin(self) -> Param:
         """The same values with another gradient: the parameter in a second net."""
-        return Param(self.data, self._values)
+        return Param._of(self.shape, self._values)
 
     def shares_with(self, other: Param) -> bool:
         """Whether both are the same values."""
@@ -91,8 +126,9 @@ class Param:
         self._values.version += 1
 
     def load(self, values: Array) -> None:
-        """Copies values in."""
-        np.copyto(self.data, values.reshape(self.shape), casting="same_kind")
+        """Copies values in; a parameter that nobody has looked at yet takes the array itself."""
+        if not self._values.adopt(values.reshape(-1)):
+            np.copyto(self.data, values.reshape(self.shape), casting="same_kind")
         self.touch()
 
     # -- gradients --------------------------------------------------------------------------------------
@@ -134,8 +170,8 @@ class Param:
 
 
 class _Values(Leased):
-    def __init__(self, flat: Array):
-        super().__init__(flat)
+    def __init__(self, make: Callable[[], Array], dtype: npt.DTypeLike):
+        super().__init__(make, dtype)
         self.version = 1
 
 
@@ -149,7 +185,7 @@ class _Gradient:
 
     def memory(self) -> Leased:
         if self._memory is None:
-            self._memory = Leased(np.empty_like(self._values.array))
+            self._memory = Leased(lambda: np.empty_like(self._values.array), self._values.dtype)
         return self._memory
 
     def written(self) -> Leased:
