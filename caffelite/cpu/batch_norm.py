@@ -56,7 +56,12 @@ class OneDnnBatchNorm(OneDnnKernel):
         desc = primitives.batch_normalization(self._desc, self._desc, eps, flags, not self._global)
         mean, variance = self._channels.empty(), self._channels.empty()
         self._mean, self._variance = (memory.array.view(np.float32) for memory in (mean, variance))
-        memories = {Arg.SRC: self._blob("x"), Arg.DST: self._blob("y"), Arg.MEAN: mean, Arg.VARIANCE: variance}
+        memories = {
+            Arg.SRC: self._blob("x"),
+            Arg.DST: self._blob("y"),
+            Arg.MEAN: mean,
+            Arg.VARIANCE: variance,
+        }
         run = desc.bind(memories, self.scratch).run
         return [self._use_running, run] if self._global else [run, self._update_running]
 

@@ -36,8 +36,7 @@ class OneDnnConcat(OneDnnKernel):
     def _xs(self, arrays: list[Array | None]) -> list[Memory | None]:
         descs = [described(operand, common_layout(self.site)) for operand in self.site.many("x")]
         return [
-            None if array is None else Memory(desc, array)
-            for desc, array in zip(descs, arrays, strict=True)
+            None if array is None else Memory(desc, array) for desc, array in zip(descs, arrays, strict=True)
         ]
 
     def _y(self, array: Array) -> Memory:

@@ -78,9 +78,7 @@ class Filter:
     def data(self) -> PrimitiveDesc:
         """dx from dy and W."""
         weights = MemoryDesc.any(self.W.shape, self.dtype)
-        return primitives.convolution_data(
-            self.dx_written, weights, self.dy_read, self.window, self._hint()
-        )
+        return primitives.convolution_data(self.dx_written, weights, self.dy_read, self.window, self._hint())
 
     def weights(self, bias: bool) -> PrimitiveDesc:
         """dW and db from x and dy."""

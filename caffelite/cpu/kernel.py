@@ -234,4 +234,3 @@ def post_attributes(post: Layer | None, attributes: Attributes | None = None) ->
     if post is not None:
         attributes.add_eltwise(_POSTS[post.type], getattr(post, "slope", 0.0))
     return attributes
-
