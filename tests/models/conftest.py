@@ -20,8 +20,8 @@ def read_model() -> Callable[..., NetSource]:
         source = read_net(MODELS / net / f"{kind}.prototxt")
         for layer in source.message.layer if batch else ():
             if layer.type == "Data":
-                size = layer.transform_param.crop_size
-                shapes = [[batch, 3, size, size] if size else [batch, 1, 28, 28], [batch]]
+                size = layer.transform_param.crop_size or 28
+                shapes = [[batch, 3 if size > 28 else 1, size, size], [batch]]
                 layer.type = "Input"
                 for dims in shapes:
                     layer.input_param.shape.add(dim=dims)

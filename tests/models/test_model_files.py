@@ -44,7 +44,7 @@ NAMES = {
 
 TYPES = {
     "lenet": {"Convolution": 2, "Pooling": 2, "InnerProduct": 2, "ReLU": 1},
-    "digits": {"Convolution": 2, "Pooling": 2, "InnerProduct": 2, "ReLU": 1},
+    "digits": {"Convolution": 2, "Pooling": 2, "InnerProduct": 2, "ReLU": 1, "Dropout": 1},
     "alexnet": {"Convolution": 5, "LRN": 2, "Pooling": 3, "InnerProduct": 3, "ReLU": 7, "Dropout": 2},
     "vgg16": {"Convolution": 13, "Pooling": 5, "InnerProduct": 3, "ReLU": 15, "Dropout": 2},
     "googlenet": {
@@ -114,7 +114,7 @@ def test_solver_fits_its_net(read_model: Callable[..., NetSource], net: str) -> 
 
 @pytest.mark.parametrize(
     ("net", "train_images", "test_images"),
-    [("lenet", 64, 10_000), ("alexnet", 256, 50_000), ("vgg16", 256, 50_000), ("googlenet", 32, 50_000),
+    [("lenet", 64, 10_000), ("digits", 64, 359), ("alexnet", 256, 50_000), ("vgg16", 256, 50_000), ("googlenet", 32, 50_000),
      ("resnet50", 256, 50_000)],
 )  # fmt: skip
 def test_steps_and_tests_cover_the_recipe(
