@@ -34,7 +34,7 @@ def make_plan(
     arena = 0 if observe else assign_offsets(_shareable(placer))
     plan = Plan(
         graph, engine.name, engine.precision, observe, steps,
-        placer.data, placer.diff, placer.buffers, placer.notes, arena,
+        placer.data, placer.diff, placer.buffers, placer.notes, arena, backward,
     )  # fmt: skip
     if memory_limit is not None and plan.total_bytes > memory_limit:
         raise _too_large(plan, memory_limit)

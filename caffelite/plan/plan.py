@@ -76,6 +76,7 @@ class Plan:
     buffers: list[Buffer]
     notes: list[str] = field(default_factory=list)
     arena_bytes: int = 0
+    backward: bool = True  # False: inference alone
 
     @property
     def unshared_bytes(self) -> int:
@@ -112,7 +113,7 @@ def _row(plan: Plan, step: Step) -> tuple[str, ...]:
     node = step.node
     tops = " ".join(f"{value}{_shape(value.shape)}" for value in node.tops) or "-"
     return (
-        str(node.index), node.name, node.type, _kernel(step), _back(step), tops, _memory(plan, node), _note(plan, step)
+        str(node.index), node.name, node.type, _kernel(step), _back(step) if plan.backward else "-", tops, _memory(plan, node), _note(plan, step)
     )  # fmt: skip
 
 
