@@ -14,7 +14,7 @@ from caffelite.params import Array
 from caffelite.predict import Predictor
 
 CLASSES = 10
-_SCALE = 1 / 256  # as transform_param.scale in the training net
+_SCALE = 1 / 256  # as transform_param.scale of the net that is tested in training
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,15 @@ def score(net: Path, weights: Path, lmdb: Path) -> Scores:
     """Reads all images of an LMDB and lets a net (input ``data``, output ``prob``) name them."""
     images, labels = read_images(lmdb)
     predict = Predictor(net, weights)
-    return Scores(images, labels, predict(images[:, np.newaxis] * np.float32(_SCALE))["prob"])
+    height, width = predict.model.graph.blobs["data"].shape[2:]
+    x = _middle(images, height, width)[:, np.newaxis] * np.float32(_SCALE)
+    return Scores(images, labels, predict(x)["prob"])
+
+
+def _middle(images: Array, height: int, width: int) -> Array:
+    """The middle of images (N, H, W), as a crop_size cuts it in tests."""
+    top, left = (images.shape[1] - height) // 2, (images.shape[2] - width) // 2
+    return images[:, top : top + height, left : left + width]
 
 
 def read_images(lmdb: Path) -> tuple[Array, Array]:

@@ -55,6 +55,8 @@ class RichSink:
     def write(self, record: Record) -> None:
         if record.kind == "iteration":
             self._loss = number(record.fields["loss"])
+        if record.kind in ("done", "error"):
+            self.close()
         if record.kind == "progress" and self._console.is_terminal:
             self._advance(int(record.fields["iteration"]), int(record.fields["max_iter"]), record.time)
         line = self._line(record) if record.level >= self.level else ""
