@@ -1,6 +1,6 @@
 """BatchNorm through oneDNN, in place if the plan wants.
 
-The gradient is computed from y, not from x: to oneDNN y is an input of mean 0 and variance 1 (its epsilon being 0)
+The gradient is computed from y, not from x: to oneDNN y is an input of mean 0 and variance 1 (epsilon 0)
 with the scale 1 / deviation, and the gradient of that is the one wanted::
 
     dx = 1 / deviation * (dy - mean(dy) - y * mean(y * dy))
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from caffelite.cpu import onednn_primitives as primitives
-from caffelite.cpu.kernel import MIXED, Call, OneDnnKernel, common_layout, described
+from caffelite.cpu.kernel import MIXED, Call, OneDnnKernel, common_layout, described, layer_of
 from caffelite.cpu.onednn import Memory, MemoryDesc
 from caffelite.cpu.onednn_types import Algorithm, Arg, Normalization, Prop
 from caffelite.layers.base import Layer, SavedSpec
@@ -32,7 +32,7 @@ class OneDnnBatchNorm(OneDnnKernel):
         self._desc = described(x, common_layout(site))
         self._channels = MemoryDesc.of((x.shape[1],))
         self._values = count(x.shape) // x.shape[1]  # a channel
-        self._global: bool = site.layer.global_stats  # type: ignore[attr-defined]
+        self._global: bool = layer_of(site).global_stats
 
     @classmethod
     def refuses(cls, site: Site) -> str:
@@ -52,7 +52,7 @@ class OneDnnBatchNorm(OneDnnKernel):
 
     def compile_forward(self, post: Layer | None) -> list[Call]:
         flags = Normalization.GLOBAL_STATS if self._global else Normalization.NONE
-        eps = self.layer.p.eps  # type: ignore[union-attr]
+        eps = self.layer.p.eps
         desc = primitives.batch_normalization(self._desc, self._desc, eps, flags, not self._global)
         mean, variance = self._channels.empty(), self._channels.empty()
         self._mean, self._variance = (memory.array.view(np.float32) for memory in (mean, variance))
@@ -74,7 +74,7 @@ class OneDnnBatchNorm(OneDnnKernel):
 
     def _update_running(self) -> None:
         self._invert()
-        keep = self.layer.p.moving_average_fraction  # type: ignore[union-attr]
+        keep = self.layer.p.moving_average_fraction
         unbiased = self._variance * np.float32(self._values / max(1, self._values - 1))
         for name, new in (("factor", 1), ("mean", self._mean), ("variance", unbiased)):
             total = self.params[name].data
@@ -82,7 +82,7 @@ class OneDnnBatchNorm(OneDnnKernel):
             total += new
 
     def _invert(self) -> None:
-        self.arrays["inverse"][...] = 1 / np.sqrt(self._variance + self.layer.p.eps)  # type: ignore[union-attr]
+        self.arrays["inverse"][...] = 1 / np.sqrt(self._variance + self.layer.p.eps)
 
     # -- backward ---------------------------------------------------------------------------------------
 

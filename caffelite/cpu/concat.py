@@ -23,13 +23,13 @@ class OneDnnConcat(OneDnnKernel):
 
     def compile_forward(self, post: Layer | None) -> list[Call]:
         x, y = self._xs(self.arrays["x"]), self._y(self.arrays["y"])
-        desc = primitives.concat([xi.desc for xi in x if xi], y.desc, self.layer.along)  # type: ignore[attr-defined]
+        desc = primitives.concat([xi.desc for xi in x if xi], y.desc, self.layer.along)
         memories: dict[int, Memory] = {Arg.MULTIPLE_SRC + i: xi for i, xi in enumerate(x) if xi}
         return [desc.bind({**memories, Arg.DST: y}, self.scratch).run]
 
     def compile_backward(self) -> list[Call]:
         layer, dy = self.layer, self.arrays["dy"]
-        pieces = parts(dy, layer.sizes, layer.along)  # type: ignore[attr-defined]
+        pieces = parts(dy, layer.sizes, layer.along)
         dxs = self._xs(self.arrays["dx"])
         return [copy(Memory.of(piece), dx) for piece, dx in zip(pieces, dxs, strict=True) if dx]
 

@@ -1,13 +1,13 @@
 """Convolution (and, by one flag, Deconvolution) through oneDNN.
 
 Activations stay channels-last; weights and their gradients are packed as each pass likes best (the layouts of
-forward, data gradient and weight gradient differ almost always). A blob in C order is copied to channels-last first,
-and to bfloat16 where the plan multiplies in it; the copy of x is kept for the weight gradient.
+forward, data gradient and weight gradient differ almost always). A blob in C order is copied to channels-last
+first, and to bfloat16 where the plan multiplies in it; the copy of x is kept for the weight gradient.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -21,6 +21,7 @@ from caffelite.cpu.kernel import (
     PackedParam,
     copy,
     described,
+    layer_of,
     post_attributes,
     slow,
 )
@@ -36,8 +37,8 @@ from caffelite.types import count
 class Filter:
     """The memories of a convolution or deconvolution, and its primitives.
 
-    ``x`` and ``y`` are what the blobs are, ``x_read`` and ``dy_read`` what the products read, ``written`` what they
-    write: channels-last, in float32 or, for products in bfloat16, read in bfloat16.
+    ``x`` and ``y`` are what the blobs are, ``x_read`` and ``dy_read`` what the products read (channels-last,
+    float32 or bfloat16), ``y_written`` and ``dx_written`` what they write (channels-last, float32).
     """
 
     def __init__(self, site: Site, transposed: bool):
@@ -49,10 +50,11 @@ class Filter:
         self.dy_read = MemoryDesc.channels_last(y.shape, self.dtype)
         self.y_written = MemoryDesc.channels_last(y.shape)
         self.dx_written = MemoryDesc.channels_last(x.shape)
-        g = site.layer.geometry  # type: ignore[attr-defined]
+        layer = layer_of(site)
+        g = layer.geometry
         self.window = Window(g.kernel, g.stride, g.dilation, g.pad, g.pad)
-        self.W = self._weights(next(spec.shape for spec in site.layer.params if spec.name == "W"), g.group)
-        self.b = None if "b" in site.layer.absent else MemoryDesc.of((y.shape[1],))
+        self.W = self._weights(layer.params[0].shape, g.group)
+        self.b = None if "b" in layer.absent else MemoryDesc.of((y.shape[1],))
 
     def _weights(self, shape: tuple[int, ...], group: int) -> MemoryDesc:
         """Caffe's weights in oneDNN's axes ([G,] O, I, *K); a deconvolution's are stored ([G,] I, O, *K)."""
@@ -92,7 +94,7 @@ class Filter:
 
     def objection(self, site: Site) -> str:
         """Which pass has no fast kernel."""
-        passes = {"forward": self.forward}
+        passes: dict[str, Callable[[], PrimitiveDesc]] = {"forward": self.forward}
         if site.backward:
             passes |= {"data gradient": self.data} if any(site.propagate) else {}
             passes |= {"weight gradient": partial(self.weights, False)} if site.learn.get("W") else {}
@@ -116,7 +118,7 @@ class OneDnnConvolution(OneDnnKernel):
 
     @classmethod
     def refuses(cls, site: Site) -> str:
-        geometry = site.layer.geometry  # type: ignore[attr-defined]
+        geometry = layer_of(site).geometry
         if geometry.axis != 1 or len(geometry.kernel) not in (1, 2, 3):
             return "it takes (N, C, *S) with 1 to 3 spatial axes"
         if objection := super().refuses(site):

@@ -10,9 +10,10 @@ from caffelite.cpu.kernel import (
     OneDnnKernel,
     common_layout,
     flat,
+    layer_of,
     post_attributes,
 )
-from caffelite.cpu.onednn import Memory
+from caffelite.cpu.onednn import Array, Memory
 from caffelite.cpu.onednn_types import Algorithm, Arg
 from caffelite.layers.base import Layer
 from caffelite.plan.kernel import Site
@@ -27,8 +28,8 @@ class OneDnnSum(OneDnnKernel):
 
     @classmethod
     def refuses(cls, site: Site) -> str:
-        if site.layer.operation != "SUM":  # type: ignore[attr-defined]
-            return f"it has no {site.layer.operation}"  # type: ignore[attr-defined]
+        if layer_of(site).operation != "SUM":
+            return f"it has no {layer_of(site).operation}"
         return super().refuses(site) or ("" if common_layout(site) else MIXED)
 
     @classmethod
@@ -37,7 +38,7 @@ class OneDnnSum(OneDnnKernel):
 
     @staticmethod
     def _is_plain_pair(site: Site) -> bool:
-        return list(site.layer.coeffs) == [1.0, 1.0]  # type: ignore[attr-defined]
+        return list(layer_of(site).coeffs) == [1.0, 1.0]
 
     def reads(self) -> frozenset[str]:
         return frozenset()
@@ -47,23 +48,23 @@ class OneDnnSum(OneDnnKernel):
         if self._is_plain_pair(self.site):
             blob = self._desc
             desc = primitives.binary(Algorithm.BINARY_ADD, blob, blob, blob, post_attributes(post))
-            memories = {Arg.SRC: x[0], Arg.SRC_1: x[1]}
+            memories: dict[int, Memory] = {Arg.SRC: x[0], Arg.SRC_1: x[1]}
         else:
-            desc = primitives.weighted_sum([self._desc] * len(x), self._desc, self.layer.coeffs)  # type: ignore[attr-defined]
-            memories = {Arg.MULTIPLE_SRC + i: xi for i, xi in enumerate(x)}  # type: ignore[misc]
+            desc = primitives.weighted_sum([self._desc] * len(x), self._desc, self.layer.coeffs)
+            memories = {Arg.MULTIPLE_SRC + i: xi for i, xi in enumerate(x)}
         return [desc.bind({**memories, Arg.DST: y}, self.scratch).run]
 
     def compile_backward(self) -> list[Call]:
         dy = self._blob(self.arrays["dy"])
         calls: list[Call] = []
-        for dx, coeff in zip(self.arrays["dx"], self.layer.coeffs, strict=True):  # type: ignore[attr-defined]
+        for dx, coeff in zip(self.arrays["dx"], self.layer.coeffs, strict=True):
             if dx is not None:
                 desc = primitives.eltwise(Algorithm.LINEAR, self._desc, self._desc, coeff, 0.0, False)
                 calls.append(desc.bind({Arg.SRC: dy, Arg.DST: self._blob(dx)}, self.scratch).run)
         return calls
 
-    def _blob(self, array: object) -> Memory:
-        return Memory(self._desc, array)  # type: ignore[arg-type]
+    def _blob(self, array: Array) -> Memory:
+        return Memory(self._desc, array)
 
 
 KERNELS = (OneDnnSum,)

@@ -1,8 +1,8 @@
 """InnerProduct through oneDNN's matrix products, on the weights as they are: in float32 nothing is packed.
 
-Measured for W (4096, 9216), batch 32, 2 threads: products with the plain, transposed weight take 31-44 ms, with a
-packed one 32-40 ms, and packing takes 40 ms. The gradient goes straight into the parameter. An x that is
-channels-last is copied to C order, in which Caffe flattens it.
+Measured for W (4096, 9216), batch 32, 2 threads: products with the plain, transposed weight take 31-44 ms,
+with a packed one 32-40 ms, and packing takes 40 ms. The gradient goes straight into the parameter. An x that
+is channels-last is copied to C order, in which Caffe flattens it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from caffelite.cpu.kernel import (
     PackedParam,
     copy,
     is_plain,
+    layer_of,
     post_attributes,
 )
 from caffelite.cpu.onednn import Array, Attributes, Memory, MemoryDesc, PrimitiveDesc
@@ -38,9 +39,10 @@ class OneDnnInnerProduct(OneDnnKernel):
 
     def __init__(self, site: Site):
         super().__init__(site)
-        p, x = site.layer.p, site.one("x")
+        layer, x = layer_of(site), site.one("x")
+        p = layer.p
         self.outputs = p.num_output
-        self.inputs = prod(site.layer.params[0].shape) // self.outputs
+        self.inputs = prod(layer.params[0].shape) // self.outputs
         self.rows = count(x.shape) // self.inputs
         self.dtype = DataType.BF16 if site.precision == "bf16" else DataType.F32
         stored = self._matrix(self.inputs, self.outputs) if p.transpose else None

@@ -1,7 +1,7 @@
-"""What all oneDNN kernels share: making their primitives, the layouts of blobs, packed parameters and gradients.
+"""What all oneDNN kernels share: compiled passes, the layouts of blobs, packed parameters and gradients.
 
-A kernel compiles each pass into a list of calls without arguments. The list is made when arrays are bound, and made
-again when the number of threads has changed since, which oneDNN builds into its primitives.
+A kernel compiles each pass into a list of calls without arguments. The list is made when arrays are bound,
+and made again when the number of threads has changed since, which oneDNN builds into its primitives.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ class OneDnnKernel(Kernel):
     """A kernel whose passes are lists of calls, most of them ``Primitive.run``."""
 
     name: ClassVar[str] = "onednn"
+
+    layer: Any
 
     def __init__(self, site: Site):
         super().__init__(site)
@@ -94,6 +96,11 @@ class OneDnnKernel(Kernel):
                 self._backward = self.compile_backward()
 
 
+def layer_of(site: Site) -> Any:
+    """The layer with its own attributes, which only the kernels written for it know."""
+    return site.layer
+
+
 # -- blobs --------------------------------------------------------------------------------------------------
 
 
@@ -131,7 +138,7 @@ MIXED = "its blobs differ in memory order"
 
 
 def flat(site: Site) -> MemoryDesc:
-    """All elements of the first bottom in the order in which they lie in memory, for element-by-element work."""
+    """All elements of the first bottom in memory order, for work element by element."""
     return MemoryDesc.of((count(site.many(plain(site.layer.bottoms[0]))[0].shape),))
 
 
@@ -205,7 +212,7 @@ class DirectGradient:
         make: Callable[[Attributes], PrimitiveDesc],
         name: Arg,
         seen: MemoryDesc,
-        memories: Mapping[int, Memory],
+        memories: Mapping[Any, Memory],
         scratch: Scratch,
     ):
         """``make`` gives the primitive; ``name`` is what it calls the gradient, ``seen`` how it sees it."""

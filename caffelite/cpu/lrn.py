@@ -11,6 +11,7 @@ from caffelite.cpu.kernel import (
     OneDnnKernel,
     common_layout,
     described,
+    layer_of,
     slow,
     workspace,
     workspace_memory,
@@ -21,7 +22,7 @@ from caffelite.layers.base import Layer, SavedSpec
 from caffelite.plan.kernel import Site
 
 SIZES = (3, 5)
-"""Windows that oneDNN 3.2 gets right: with 1 it crashes, from 7 on gradients of odd channel counts are wrong."""
+"""Windows that oneDNN 3.2 gets right: with 1 it crashes, from 7 on it gives wrong gradients for some C."""
 
 
 class OneDnnLRN(OneDnnKernel):
@@ -37,7 +38,7 @@ class OneDnnLRN(OneDnnKernel):
             return objection
         if common_layout(site) is None:
             return MIXED
-        if site.layer.p.local_size not in SIZES:  # type: ignore[union-attr]
+        if layer_of(site).p.local_size not in SIZES:
             return "oneDNN's gradient is wrong for this local_size"
         forward = cls._make(site)
         if slow(forward) or (site.backward and slow(cls._gradient(site, forward))):
@@ -61,13 +62,13 @@ class OneDnnLRN(OneDnnKernel):
 
     @staticmethod
     def _algorithm(site: Site) -> Algorithm:
-        across = site.layer.axes == (1,)  # type: ignore[attr-defined]
+        across = layer_of(site).axes == (1,)
         return Algorithm.LRN_ACROSS_CHANNELS if across else Algorithm.LRN_WITHIN_CHANNEL
 
     @staticmethod
     def _constants(site: Site) -> tuple[int, float, float, float]:
-        p, layer = site.layer.p, site.layer
-        return p.local_size, p.alpha, layer.beta, layer.k  # type: ignore[union-attr,attr-defined]
+        layer = layer_of(site)
+        return layer.p.local_size, layer.p.alpha, layer.beta, layer.k
 
     def saved(self) -> Sequence[SavedSpec]:
         return workspace(self._desc)

@@ -304,7 +304,7 @@ class PrimitiveDesc(_Owner):
         library().call("primitive_desc_query", self.handle, Query.IMPLEMENTATION, 0, c.byref(text))
         return (text.value or b"").decode()
 
-    def bind(self, memories: Mapping[int, Memory], scratch: Scratch | None = None) -> Primitive:
+    def bind(self, memories: Mapping[Any, Memory], scratch: Scratch | None = None) -> Primitive:
         """A primitive ready to run on these memories (keys are :class:`Arg`)."""
         return Primitive(self, memories, scratch)
 
@@ -312,7 +312,7 @@ class PrimitiveDesc(_Owner):
 class Primitive(_Owner):
     """A kernel bound to its memories; :meth:`run` does the work and takes no arguments."""
 
-    def __init__(self, desc: PrimitiveDesc, memories: Mapping[int, Memory], scratch: Scratch | None = None):
+    def __init__(self, desc: PrimitiveDesc, memories: Mapping[Any, Memory], scratch: Scratch | None = None):
         self._own(library().create("primitive_create", desc.handle), "primitive")
         self.desc = desc
         self.memories = dict(memories)
@@ -333,7 +333,7 @@ class _Argument(c.Structure):
     _fields_ = [("name", c.c_int), ("memory", c.c_void_p)]
 
 
-def _arguments(memories: Mapping[int, Memory]) -> c.Array[_Argument]:
+def _arguments(memories: Mapping[Any, Memory]) -> c.Array[_Argument]:
     pairs = [_Argument(int(name), memory.handle) for name, memory in memories.items()]
     return (_Argument * len(pairs))(*pairs)
 

@@ -1,8 +1,8 @@
 """Pooling through oneDNN: maxima, and those averages whose divisor it can count as Caffe does.
 
-Caffe divides by the part of a window that lies inside the padded image. oneDNN divides either by the whole window,
-which is the same if no window reaches beyond the padding, or by the part inside the image, which is the same if there
-is no padding.
+Caffe divides by the part of a window that lies inside the padded image. oneDNN divides either by the whole
+window, which is the same if no window reaches beyond the padding, or by the part inside the image, which is
+the same if there is no padding.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from caffelite.cpu.kernel import (
     OneDnnKernel,
     common_layout,
     described,
+    layer_of,
     slow,
     workspace,
     workspace_memory,
@@ -28,19 +29,28 @@ from caffelite.plan.kernel import Site
 
 
 def padding_after(windows: Windows) -> tuple[int, ...]:
-    """Places beyond the image that the last window of each axis needs; negative where it ends before the edge."""
+    """Places beyond the image that the last window of an axis needs; negative if it ends before."""
     axes = zip(windows.out, windows.stride, windows.kernel, windows.sizes, windows.pad, strict=True)
     return tuple((out - 1) * stride + kernel - size - pad for out, stride, kernel, size, pad in axes)
 
 
-def algorithm(site: Site) -> Algorithm | None:
-    """oneDNN's algorithm for a Pooling layer; ``None`` for an average that it cannot count."""
-    windows = site.layer.windows  # type: ignore[attr-defined]
-    if site.layer.method == "MAX":  # type: ignore[attr-defined]
+def averages_as_caffe(windows: Windows) -> bool:
+    """Whether one of oneDNN's two divisors is Caffe's."""
+    return _inside_padding(windows) or not any(windows.pad)
+
+
+def _inside_padding(windows: Windows) -> bool:
+    return all(after <= pad for after, pad in zip(padding_after(windows), windows.pad, strict=True))
+
+
+def algorithm(site: Site) -> Algorithm:
+    """oneDNN's algorithm for a Pooling layer."""
+    layer = layer_of(site)
+    if layer.method == "MAX":
         return Algorithm.POOLING_MAX
-    if all(after <= pad for after, pad in zip(padding_after(windows), windows.pad, strict=True)):
+    if _inside_padding(layer.windows):
         return Algorithm.POOLING_AVERAGE_WITH_PADDING
-    return None if any(windows.pad) else Algorithm.POOLING_AVERAGE_WITHOUT_PADDING
+    return Algorithm.POOLING_AVERAGE_WITHOUT_PADDING
 
 
 class OneDnnPooling(OneDnnKernel):
@@ -52,15 +62,15 @@ class OneDnnPooling(OneDnnKernel):
 
     @classmethod
     def refuses(cls, site: Site) -> str:
-        layer = site.layer
-        if layer.method == "STOCHASTIC" or site.many("mask"):  # type: ignore[attr-defined]
+        layer = layer_of(site)
+        if layer.method == "STOCHASTIC" or site.many("mask"):
             return "it has no STOCHASTIC and no mask"
         if objection := super().refuses(site):
             return objection
-        windows = layer.windows  # type: ignore[attr-defined]
+        windows = layer.windows
         if any(after >= k for after, k in zip(padding_after(windows), windows.kernel, strict=True)):
             return "a window lies outside the image"
-        if algorithm(site) is None:
+        if layer.method == "AVE" and not averages_as_caffe(windows):
             return "windows reach beyond the padding, where Caffe's divisor differs"
         if common_layout(site) is None:
             return MIXED
@@ -68,13 +78,13 @@ class OneDnnPooling(OneDnnKernel):
 
     @staticmethod
     def _window(site: Site) -> primitives.Window:
-        w = site.layer.windows  # type: ignore[attr-defined]
+        w = layer_of(site).windows
         return primitives.Window(w.kernel, w.stride, (1,) * len(w.kernel), w.pad, padding_after(w))
 
     @classmethod
     def _make(cls, site: Site) -> PrimitiveDesc:
         x, y = (described(site.one(name), common_layout(site)) for name in "xy")
-        return primitives.pooling(algorithm(site), x, y, cls._window(site), site.backward)  # type: ignore[arg-type]
+        return primitives.pooling(algorithm(site), x, y, cls._window(site), site.backward)
 
     def saved(self) -> Sequence[SavedSpec]:
         return workspace(self._desc)
@@ -92,7 +102,7 @@ class OneDnnPooling(OneDnnKernel):
             return []
         dx, dy = self._blob("dx"), self._blob("dy")
         window, kind = self._window(self.site), algorithm(self.site)
-        desc = primitives.pooling_backward(kind, dx.desc, dy.desc, window, self._desc)  # type: ignore[arg-type]
+        desc = primitives.pooling_backward(kind, dx.desc, dy.desc, window, self._desc)
         memories = {Arg.DIFF_SRC: dx, Arg.DIFF_DST: dy, **workspace_memory(self._desc, self.arrays)}
         return [desc.bind(memories, self.scratch).run]
 

@@ -9,13 +9,13 @@ from caffelite.cpu.onednn_types import Algorithm
 
 
 class OneDnnReLU(OneDnnActivation):
-    """max(x, 0) + negative_slope min(x, 0). A negative slope hides the sign of x: then the gradient reads x."""
+    """max(x, 0) + negative_slope min(x, 0). A negative slope hides x's sign in y: the gradient reads x."""
 
     algorithm: ClassVar[Algorithm] = Algorithm.RELU
     from_dst: ClassVar[Algorithm] = Algorithm.RELU_FROM_DST
 
     def alpha(self) -> float:
-        return float(self.layer.slope)  # type: ignore[attr-defined]
+        return float(self.layer.slope)
 
     def reads(self) -> frozenset[str]:
         return frozenset(["y" if self.alpha() >= 0 else "x"])

@@ -1,7 +1,7 @@
 """Scale by one learned factor a channel, through oneDNN.
 
-The gradient is that of a batch normalization with fixed statistics, mean 0 and variance 1: it gives dx, dW and db in
-two passes over memory.
+The gradient is that of a batch normalization with fixed statistics, mean 0 and variance 1: it gives dx, dW
+and db in two passes over memory.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from caffelite.cpu.kernel import (
     PackedGradient,
     common_layout,
     described,
+    layer_of,
     post_attributes,
 )
 from caffelite.cpu.onednn import Attributes, Memory, MemoryDesc
@@ -36,9 +37,9 @@ class OneDnnScale(OneDnnKernel):
         self._desc = described(x, common_layout(site))
         self._channels = MemoryDesc.of((x.shape[1],))
         self._along = MemoryDesc.of((1, x.shape[1], *(1,) * (len(x.shape) - 2)))
-        self._learned = {
-            name: True for name in ("W", "b") if name not in site.layer.absent and site.learn.get(name, False)
-        }
+        self._learned = [
+            name for name, learn in site.learn.items() if learn and name not in site.layer.absent
+        ]
 
     @classmethod
     def refuses(cls, site: Site) -> str:
@@ -46,8 +47,8 @@ class OneDnnScale(OneDnnKernel):
             return "its scale is a bottom"
         if objection := super().refuses(site):
             return objection
-        x = site.one("x").shape
-        if len(x) not in range(2, 6) or site.layer.start != 1 or site.layer.params[0].shape != (x[1],):  # type: ignore[attr-defined]
+        layer, x = layer_of(site), site.one("x").shape
+        if len(x) not in range(2, 6) or layer.start != 1 or layer.params[0].shape != (x[1],):
             return "its scale does not lie along axis 1 of 2 to 5"
         return "" if common_layout(site) else MIXED
 

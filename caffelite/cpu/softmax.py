@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from caffelite.cpu import onednn_primitives as primitives
-from caffelite.cpu.kernel import MIXED, Call, OneDnnKernel, common_layout, described, slow
+from caffelite.cpu.kernel import MIXED, Call, OneDnnKernel, common_layout, described, layer_of, slow
 from caffelite.cpu.onednn import Memory, PrimitiveDesc
 from caffelite.cpu.onednn_types import Arg
 from caffelite.layers.base import Layer
@@ -26,7 +26,7 @@ class OneDnnSoftmax(OneDnnKernel):
     @staticmethod
     def _make(site: Site) -> PrimitiveDesc:
         blob = described(site.one("x"), common_layout(site))
-        return primitives.softmax(blob, blob, site.layer.over, site.backward)  # type: ignore[attr-defined]
+        return primitives.softmax(blob, blob, layer_of(site).over, site.backward)
 
     def reads(self) -> frozenset[str]:
         return frozenset(["y"])
@@ -39,7 +39,7 @@ class OneDnnSoftmax(OneDnnKernel):
         if self.arrays["dx"] is None:
             return []
         y, dx, dy = self._blob("y"), self._blob("dx"), self._blob("dy")
-        over, hint = self.layer.over, self._make(self.site)  # type: ignore[attr-defined]
+        over, hint = self.layer.over, self._make(self.site)
         desc = primitives.softmax_backward(dx.desc, dy.desc, y.desc, over, hint)
         return [desc.bind({Arg.DST: y, Arg.DIFF_SRC: dx, Arg.DIFF_DST: dy}, self.scratch).run]
 
