@@ -30,7 +30,7 @@ _HOMES = {
     "AdamSolver": "caffelite.pycaffe",
     "set_device": "caffelite.pycaffe",
     "layer_type_list": "caffelite.pycaffe",
-    "init_log": "caffelite.log",
+    "init_log": "caffelite.logs.log",
     "log": "caffelite.pycaffe",
     "register": "caffelite.layers.registry",
     "CaffeliteError": "caffelite.errors",
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from caffelite.defaults import set_mode_cpu, set_mode_gpu, set_random_seed
     from caffelite.errors import CaffeliteError
     from caffelite.layers.registry import register
-    from caffelite.log import init_log
+    from caffelite.logs.log import init_log
     from caffelite.model import Model
     from caffelite.net import Net
     from caffelite.predict import Predictor, load

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from caffelite import defaults
 from caffelite.errors import DeviceError
 from caffelite.layers.registry import layer_types
-from caffelite.log import get_log
+from caffelite.logs.log import get_log
 from caffelite.net import Net
 from caffelite.prototxt.source import SolverSource, read_solver
 from caffelite.solver.solver import Solver

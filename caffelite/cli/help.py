@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed_version
 
+from caffelite import __version__
 from caffelite.cli.command import EVERYWHERE, Command
 from caffelite.cli.flags import Flag
 
@@ -39,11 +38,8 @@ def page(verb: str, command: Command) -> str:
 
 
 def version() -> str:
-    """What ``caffelite --version`` prints; scripts look for Caffe's ``version 1.0.0`` form."""
-    try:
-        return f"caffelite version {installed_version('caffelite')}"
-    except PackageNotFoundError:
-        return "caffelite version unknown (not installed, run from its source)"
+    """What ``caffelite --version`` prints."""
+    return f"caffelite version {__version__}"
 
 
 def _paragraphs(text: str) -> str:

@@ -17,7 +17,7 @@ from caffelite.cli import help as texts
 from caffelite.cli.command import EVERYWHERE, Command
 from caffelite.cli.flags import Flag, Options, first_word, parse
 from caffelite.errors import CaffeliteError, UsageError
-from caffelite.log import Log, Sink, get_log, level_from_environment
+from caffelite.logs.log import Log, Sink, get_log, level_from_environment
 from caffelite.logs.caffe import FileSink, StderrSink, year_in_prefix
 from caffelite.prototxt.suggest import suggestion
 

@@ -11,7 +11,7 @@ from caffelite.graph.graph import Graph
 from caffelite.graph.problems import NetErrors
 from caffelite.graph.state import State, filter_layers
 from caffelite.layers.registry import lookup
-from caffelite.log import get_log
+from caffelite.logs.log import get_log
 from caffelite.logs.net_lines import log_net, used_text
 from caffelite.prototxt.source import NetSource, read_net
 from caffelite.types import Phase, Shape

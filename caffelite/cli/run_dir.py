@@ -8,7 +8,7 @@ from pathlib import Path
 
 from caffelite.atomic import atomic_write
 from caffelite.errors import SnapshotError
-from caffelite.log import get_log
+from caffelite.logs.log import get_log
 from caffelite.logs.caffe import FileSink
 from caffelite.logs.metrics import MetricsSink
 from caffelite.prototxt.binary import read_bytes

@@ -9,7 +9,7 @@ from caffelite.cli.command import ENGINE, STATE, Command, apply_engine, required
 from caffelite.cli.flags import Flag, Options
 from caffelite.cli.nets import ITERATIONS, iterations_of, log_model, make_model
 from caffelite.errors import NotFiniteError
-from caffelite.log import get_log, number
+from caffelite.logs.log import get_log, number
 from caffelite.types import Phase
 
 if TYPE_CHECKING:

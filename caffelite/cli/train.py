@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from caffelite.cli.command import ENGINE, STATE, Command, apply_engine, required
 from caffelite.cli.flags import Flag, Options
 from caffelite.errors import UsageError
-from caffelite.log import get_log
+from caffelite.logs.log import get_log
 from caffelite.prototxt.source import SolverSource, read_solver
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TextIO
 
 from caffelite.errors import SnapshotError
-from caffelite.log import Record
+from caffelite.logs.log import Record
 
 YEAR_VARIABLE = "GLOG_log_year_in_prefix"
 _FALSE = ("0", "f", "n", "false", "no")
@@ -28,9 +28,8 @@ def year_in_prefix() -> bool:
 
 def format_record(record: Record, year: bool = True) -> str:
     """A record with its prefix and one newline at its end. Further lines of its text have no prefix."""
-    now = time.localtime(record.time)
-    date = time.strftime("%Y%m%d %H:%M:%S" if year else "%m%d %H:%M:%S", now)
-    micros = int(record.time % 1 * 1e6)
+    seconds, micros = divmod(round(record.time * 1e6), 1_000_000)
+    date = time.strftime("%Y%m%d %H:%M:%S" if year else "%m%d %H:%M:%S", time.localtime(seconds))
     line = f"{record.severity}{date}.{micros:06d} {record.thread:>5} {record.where}] {record.text}"
     return line if line.endswith("\n") else line + "\n"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from caffelite.log import Record
+from caffelite.logs.log import Record
 
 
 def format_json(record: Record) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from caffelite.atomic import atomic_write
-from caffelite.log import Record, number
+from caffelite.logs.log import Record, number
 
 FIRST_COLUMNS = ("iteration", "seconds", "lr", "loss")
 

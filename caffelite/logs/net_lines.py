@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from caffelite.graph.graph import Graph, Node
 from caffelite.graph.state import State, filter_layers
-from caffelite.log import Log
+from caffelite.logs.log import Log
 from caffelite.prototxt.source import NetSource
 from caffelite.prototxt.write import write_text
 from caffelite.types import count, shape_text

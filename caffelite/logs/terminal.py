@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from caffelite.log import Record, number
+from caffelite.logs.log import Record, number
 from caffelite.logs.caffe import format_record
 
 _COLORS = {"W": "yellow", "E": "red", "F": "red"}

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from caffelite.graph.graph import Node, ParamUse
-from caffelite.log import Log, number
+from caffelite.logs.log import Log, number
 from caffelite.model import Model
 from caffelite.params import Array
 

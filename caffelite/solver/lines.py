@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from caffelite.log import Log, number
+from caffelite.logs.log import Log, number
 from caffelite.model import Model
 
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from caffelite.engine import get_engine
 from caffelite.errors import NotFiniteError, UsageError
-from caffelite.log import Log, get_log
+from caffelite.logs.log import Log, get_log
 from caffelite.model import Model
 from caffelite.plan.kernel import Engine
 from caffelite.prototxt.source import SolverSource

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from caffelite.log import Log, Record
+from caffelite.logs.log import Log, Record
 from caffelite.prototxt.source import parse_solver
 from caffelite.solver.solver import Solver
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from caffelite.log import Log
+from caffelite.logs.log import Log
 from caffelite.prototxt.source import parse_solver, read_solver
 from caffelite.solver.solver import Solver
 

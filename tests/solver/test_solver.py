@@ -15,7 +15,7 @@ from caffelite.errors import (
     SnapshotError,
     UsageError,
 )
-from caffelite.log import Log
+from caffelite.logs.log import Log
 from caffelite.prototxt.source import parse_solver, read_solver
 from caffelite.solver.solver import Solver
 

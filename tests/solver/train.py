@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from caffelite.log import Log
+from caffelite.logs.log import Log
 from caffelite.prototxt.source import read_solver
 from caffelite.solver.signals import handle_signals
 from caffelite.solver.solver import Solver
