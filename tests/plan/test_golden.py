@@ -106,7 +106,7 @@ def changed(planned: Callable[..., Plan]) -> set[str]:
 
 
 def test_golden_plans_show_layouts(planned, monkeypatch) -> None:
-    monkeypatch.setattr(build, "choose_layouts", lambda graph, wanted: {value: "plain" for value in graph.values})
+    monkeypatch.setattr(build, "choose_layouts", lambda graph, wanted: dict.fromkeys(graph.values, "plain"))
     assert changed(planned) >= {"lenet_train", "residual_train"}
 
 

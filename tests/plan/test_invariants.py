@@ -15,7 +15,7 @@ from caffelite.graph.wiring import assign
 from caffelite.layers.base import plain
 from caffelite.model import Model
 from caffelite.plan.memory import ALIGNMENT
-from caffelite.plan.plan import Buffer, Placement, Plan, Step
+from caffelite.plan.plan import Placement, Plan, Step
 from caffelite.prototxt.source import parse_net
 from caffelite.types import Phase
 
