@@ -17,7 +17,9 @@ def models_dir() -> Path:
     for folder in (_PACKAGE.parent / "models", _PACKAGE / "_models"):
         if (folder / "digits" / "solver.prototxt").is_file():
             return folder
-    raise MissingFileError(_PACKAGE / "_models", "folder of models", "install caffelite again: its files are incomplete")
+    raise MissingFileError(
+        _PACKAGE / "_models", "folder of models", "install caffelite again: its files are incomplete"
+    )
 
 
 def model_file(model: str, name: str) -> Path:

@@ -17,14 +17,14 @@ def _run(options: Options) -> int:
 
 def _mnist(options: Options, rest: list[str]) -> int:
     if rest:
-        raise UsageError(f"data mnist: expected flags only, got '{rest[0]}'; the idx files come with --from DIR")
+        raise UsageError(f"data mnist: expected flags only, got '{rest[0]}'\n  Fix: --from {rest[0]}")
     from caffelite.data.mnist import download, make_mnist
 
     source, target = options.text("from"), options.text("to")
     if options.switch("download"):
         source = str(download(source or target, report=print))
     if not source:
-        raise UsageError("data mnist: expected --from DIR (a folder with the four idx files, gzipped or not) or --download")
+        raise UsageError("data mnist: expected --from DIR (a folder with the four idx files) or --download")
     for path in make_mnist(source, target):
         print(f"wrote {path}")
     return 0
@@ -32,7 +32,9 @@ def _mnist(options: Options, rest: list[str]) -> int:
 
 def _mean(options: Options, rest: list[str]) -> int:
     if len(rest) != 2:
-        raise UsageError("data mean: expected LMDB OUT, such as: caffelite data mean train_lmdb mean.binaryproto")
+        raise UsageError(
+            "data mean: expected LMDB OUT\n  Fix: caffelite data mean train_lmdb mean.binaryproto"
+        )
     from caffelite.data.mean import compute_mean, write_mean
 
     mean = compute_mean(rest[0])
@@ -51,7 +53,7 @@ COMMAND = Command(
     (
         Flag("from", "", "mnist: folder with the four idx files, gzipped or not", "DIR"),
         Flag("to", "data/mnist", "mnist: folder that gets mnist_train_lmdb and mnist_test_lmdb", "DIR"),
-        Flag("download", False, "mnist: fetch the files first (11 MB), into --from or --to; checksums are checked"),
+        Flag("download", False, "mnist: fetch the files (11 MB) into --from or --to; checksums are checked"),
     ),
     "mnist | mean LMDB OUT",
     examples=(

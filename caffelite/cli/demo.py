@@ -32,11 +32,13 @@ def _run(options: Options) -> int:
     folder = Path(options.arguments[0]) if options.arguments else digits.free_folder()
     began = perf_counter()
     scores = digits.run(folder, train, options.text("engine"), options.text("precision"))
-    if scores is None:
-        print(f"\nStopped. To go on: caffelite train -solver {folder}/solver.prototxt -snapshot {folder}/digits_iter_N.solverstate")
-    else:
-        print(_report(folder, scores, perf_counter() - began))
+    print(_stopped(folder) if scores is None else _report(folder, scores, perf_counter() - began))
     return 0
+
+
+def _stopped(folder: Path) -> str:
+    state = folder / "digits_iter_N.solverstate"
+    return f"\nStopped. To go on: caffelite train -solver {folder / 'solver.prototxt'} -snapshot {state}"
 
 
 def _report(folder: Path, scores: Scores, seconds: float) -> str:

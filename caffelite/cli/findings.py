@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -78,7 +78,8 @@ def _check_net(text: bytes, path: str, states: Sequence[State], shapes: Mapping[
     lines = sorted(where.at().line for where in source.origins)
     broken = {bisect_right(lines, problem.location.line) for problem in reading.problems}
     for finding in _check_graphs(source, states, shapes):
-        if bisect_right(lines, finding.location.line) not in broken:  # else it may only follow from what is there
+        # What a layer with a misread field complains about may only follow from that.
+        if bisect_right(lines, finding.location.line) not in broken:
             findings.append(finding)
     return sorted(findings, key=lambda finding: finding.location)
 
@@ -106,7 +107,9 @@ def _graph_errors(source: NetSource, state: State, shapes: Mapping[str, Shape]) 
 # -- solvers --------------------------------------------------------------------------------------------------
 
 
-def _check_solver(text: bytes, path: str, states: Sequence[State], shapes: Mapping[str, Shape]) -> list[Finding]:
+def _check_solver(
+    text: bytes, path: str, states: Sequence[State], shapes: Mapping[str, Shape]
+) -> list[Finding]:
     from caffelite.solver.check import check_solver
 
     try:
@@ -118,20 +121,17 @@ def _check_solver(text: bytes, path: str, states: Sequence[State], shapes: Mappi
         if Path(name).exists():
             findings += check_file(name, states, shapes)
         else:
-            text_ = f"net '{name}' does not exist\n  Fix: paths count from the working directory, which is '{Path.cwd()}'"
-            findings.append(Finding(where, text_))
+            fix = f"paths count from the working directory, which is '{Path.cwd()}'"
+            findings.append(Finding(where, f"net '{name}' does not exist\n  Fix: {fix}"))
     return findings
 
 
-def _nets(source: SolverSource) -> Iterator[tuple[str, Location]]:
+def _nets(source: SolverSource) -> Iterable[tuple[str, Location]]:
     """The net files that a solver names, each once."""
-    param, seen = source.message, set()
-    named = [(getattr(param, name), (name,)) for name in ("net", "train_net") if param.HasField(name)]
-    named += [(file, ("test_net", index)) for index, file in enumerate(param.test_net)]
-    for file, place in named:
-        if file not in seen:
-            seen.add(file)
-            yield file, source.where.at(*place)
+    param, where = source.message, source.where
+    named = [(getattr(param, name), where.at(name)) for name in ("train_net", "net") if param.HasField(name)]
+    named += [(file, where.at("test_net", index)) for index, file in enumerate(param.test_net)]
+    return dict(reversed(named)).items()
 
 
 # -- errors to findings ---------------------------------------------------------------------------------------

@@ -18,7 +18,8 @@ from caffelite.prototxt.suggest import suggestion
 
 Value = str | int | bool
 
-_TRUTH = {word: True for word in ("1", "t", "true", "y", "yes")} | {word: False for word in ("0", "f", "false", "n", "no")}
+_TRUE = ("1", "t", "true", "y", "yes")
+_FALSE = ("0", "f", "false", "n", "no")
 _PROGRAMS = ("caffe", "caffelite")
 _FLAGFILE = "flagfile"
 _DEPTH = 16  # flag files in flag files
@@ -46,14 +47,14 @@ class Flag:
         if isinstance(self.default, int):
             return self._integer(text)
         if self.choices and text not in self.choices:
-            listed = ", ".join(self.choices)
-            raise UsageError(f"--{self.name}: expected one of {listed}, got '{text}'{suggestion(text, self.choices)}")
+            got = f"'{text}'{suggestion(text, self.choices)}"
+            raise UsageError(f"--{self.name}: expected one of {', '.join(self.choices)}, got {got}")
         return text
 
     def _switch(self, text: str) -> bool:
-        if text.lower() not in _TRUTH:
+        if text.lower() not in _TRUE + _FALSE:
             raise UsageError(f"--{self.name}: expected true or false, got '{text}'")
-        return _TRUTH[text.lower()]
+        return text.lower() in _TRUE
 
     def _integer(self, text: str) -> int:
         try:
@@ -106,7 +107,8 @@ def first_word(argv: Sequence[str], flags: Iterable[Flag]) -> int | None:
             return at
         name, text = _split(argv[at])
         flag = table.get(_key(name))
-        at += 2 if text is None and (name == _FLAGFILE or (flag and not isinstance(flag.default, bool))) else 1
+        takes_value = name == _FLAGFILE or (flag is not None and not isinstance(flag.default, bool))
+        at += 2 if takes_value and text is None else 1
     return None
 
 

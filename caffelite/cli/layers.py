@@ -29,7 +29,7 @@ def _all() -> Iterator[str]:
 
 def _one(type_: str) -> Iterator[str]:
     cls = lookup(type_, name=type_)
-    yield f"{type_}: {inspect.getdoc(cls) or 'no description'}"
+    yield f"{type_}: {inspect.getdoc(cls) or 'no description'}".replace("``", "")
     yield ""
     yield f"bottoms: {_names(cls.bottoms)}"
     yield f"tops:    {_names(cls.tops)}"
@@ -40,7 +40,7 @@ def _one(type_: str) -> Iterator[str]:
 
 
 def _first_line(cls: type[Layer]) -> str:
-    return (inspect.getdoc(cls) or "").partition("\n")[0]
+    return (inspect.getdoc(cls) or "").partition("\n")[0].replace("``", "")
 
 
 def _names(names: tuple[str, ...]) -> str:
@@ -50,8 +50,8 @@ def _names(names: tuple[str, ...]) -> str:
 
 def _fields(cls: type[Layer]) -> Iterator[str]:
     name = message_type("LayerParameter").fields[cls.message].type
-    defaults = message(name)()
-    body = [(field.name, _kind(field), _default(field, defaults)) for field in message_type(name).fields.values()]
+    fields, defaults = message_type(name).fields.values(), message(name)()
+    body = [(field.name, _kind(field), _default(field, defaults)) for field in fields]
     yield from (f"  {line}" for line in table(("field", "type", "default"), body))
 
 

@@ -17,8 +17,8 @@ from caffelite.cli import help as texts
 from caffelite.cli.command import EVERYWHERE, Command
 from caffelite.cli.flags import Flag, Options, first_word, parse
 from caffelite.errors import CaffeliteError, UsageError
-from caffelite.logs.log import Log, Sink, get_log, level_from_environment
 from caffelite.logs.caffe import FileSink, StderrSink, year_in_prefix
+from caffelite.logs.log import Log, Sink, get_log, level_from_environment
 from caffelite.prototxt.suggest import suggestion
 
 VERBS = (
@@ -27,6 +27,15 @@ VERBS = (
 INTERRUPTED = 130
 PIPE_CLOSED = 141
 FAILURES = (CaffeliteError, MemoryError, KeyboardInterrupt)
+_ALIASES = {
+    "fit": "train",
+    "finetune": "train",
+    "eval": "test",
+    "score": "test",
+    "benchmark": "time",
+    "lint": "check",
+}
+_VERBS_LISTED = f"one of {', '.join(VERBS)}; 'caffelite help' tells what they do"
 _HELP = ("-h", "-help", "--help", "-helpshort", "--helpshort")
 _VERSION = ("-version", "--version")
 
@@ -101,11 +110,11 @@ def _meaning(error: BaseException) -> tuple[int, str]:
 def _find_verb(words: list[str]) -> tuple[str, list[str]]:
     at = first_word(words, _all_flags(words))
     if at is None:
-        raise UsageError(f"expected a verb before or after the flags: one of {', '.join(VERBS)} (caffelite help)")
+        raise UsageError(f"expected a verb beside the flags\n  Fix: {_VERBS_LISTED}")
     verb = words[at]
     if verb not in (*VERBS, "help"):
-        near = suggestion(verb, (*VERBS, "help"), {"detect": "test", "eval": "test", "fit": "train", "benchmark": "time"})
-        raise UsageError(f"unknown verb '{verb}'{near}\n  Fix: one of {', '.join(VERBS)}; 'caffelite help' tells what they do")
+        near = suggestion(verb, (*VERBS, "help"), _ALIASES)
+        raise UsageError(f"unknown verb '{verb}'{near}\n  Fix: {_VERBS_LISTED}")
     return verb, words[:at] + words[at + 1 :]
 
 

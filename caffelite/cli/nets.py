@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from caffelite.model import Model
 
 ITERATIONS = Flag("iterations", 50, "number of batches", "N")
-SHAPE = Flag("shape", "", "shapes of inputs, such as data=1,3,224,224; of a data layer's tops too, without its data", "SHAPES")
+SHAPE = Flag(
+    "shape",
+    "",
+    "shapes of inputs, such as data=1,3,224,224; of a data layer's tops too, without its data",
+    "SHAPES",
+)
 
 
 def state_of(options: Options, stages: str = "stage") -> State:
@@ -41,10 +46,14 @@ def shapes_of(options: Options) -> dict[str, Shape]:
     return shapes
 
 
-def graph_of(source: NetSource, state: State, shapes: dict[str, Shape], force_backward: bool = False) -> Graph:
+def graph_of(
+    source: NetSource, state: State, shapes: dict[str, Shape], force_backward: bool = False
+) -> Graph:
     """The graph of a net. Raises what ``build_graph`` raises, with a hint where it is data that is missing."""
     try:
-        return build_graph(without_data(source, shapes), state=state, shapes=shapes, force_backward=force_backward)
+        return build_graph(
+            without_data(source, shapes), state=state, shapes=shapes, force_backward=force_backward
+        )
     except (DataError, NetErrors) as error:
         errors: list[CaffeliteError] = error.errors if isinstance(error, NetErrors) else [error]
         if shapes or not all(isinstance(one, DataError) for one in errors):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from caffelite.atomic import atomic_write
 from caffelite.errors import SnapshotError
-from caffelite.logs.log import get_log
 from caffelite.logs.caffe import FileSink
+from caffelite.logs.log import get_log
 from caffelite.logs.metrics import MetricsSink
 from caffelite.prototxt.binary import read_bytes
 from caffelite.prototxt.source import SolverSource
@@ -29,7 +29,9 @@ class RunDir:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise SnapshotError(f"cannot make the run directory '{path}': {error.strerror or error}") from error
+            raise SnapshotError(
+                f"cannot make the run directory '{path}': {error.strerror or error}"
+            ) from error
 
     def adopt(self, source: SolverSource) -> None:
         """Copies the solver's nets here, points the solver to the copies and its snapshots here, and writes it.

@@ -21,7 +21,9 @@ def _run(options: Options) -> int:
     if stage == "messages":
         print(_messages(source), end="")
         return 0
-    graph = graph_of(source, state_of(options, "net-stage"), shapes_of(options), options.switch("force_backward"))
+    graph = graph_of(
+        source, state_of(options, "net-stage"), shapes_of(options), options.switch("force_backward")
+    )
     print(graph if stage == "graph" else _plan(graph, options))
     return 0
 

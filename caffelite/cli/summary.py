@@ -39,7 +39,9 @@ def _row(node: Node) -> Row:
     own = sum(count(use.spec.shape) for use in node.params if use.owner is None)
     macs = node.layer.macs([value.shape for value in node.bottoms], [value.shape for value in node.tops])
     inplace = {top for _, top in node.inplace_pairs()}
-    nbytes = 0 if node.layer.view else sum(count(v.shape) for v in node.tops if v not in inplace) * _FLOAT_BYTES
+    nbytes = (
+        0 if node.layer.view else sum(count(v.shape) for v in node.tops if v not in inplace) * _FLOAT_BYTES
+    )
     return Row(node.name, node.type, tops, own, macs, nbytes)
 
 
@@ -115,6 +117,9 @@ COMMAND = Command(
     "Multiply-adds are those of the convolutions and inner products of one forward pass over the batch. Memory is that "
     "of the blobs a layer adds; training and testing reuse it, so they take less. No weights and no data are needed: a net "
     "that reads a database can be given the shape of its images with --shape.",
-    ("caffelite summary deploy.prototxt", "caffelite summary train_val.prototxt --phase TRAIN --shape data=64,3,224,224"),
+    (
+        "caffelite summary deploy.prototxt",
+        "caffelite summary train_val.prototxt --phase TRAIN --shape data=64,3,224,224",
+    ),
     (1, 1),
 )

@@ -40,7 +40,9 @@ def _score(model: Model, iterations: int) -> None:
     for batch in range(iterations):
         losses += _batch(model, batch)
         rows.append(_outputs(model, batch))
-    get_log().emit("test_loss", f"Loss: {number(losses / iterations)}", "caffe.cpp:309", loss=losses / iterations)
+    get_log().emit(
+        "test_loss", f"Loss: {number(losses / iterations)}", "caffe.cpp:309", loss=losses / iterations
+    )
     for column in zip(*rows, strict=True):
         _mean(column[0], sum(output.value for output in column) / iterations)
 
@@ -49,7 +51,9 @@ def _batch(model: Model, batch: int) -> float:
     loss = model.forward()
     if not math.isfinite(loss):
         first = model.executor.first_not_finite() or "none"
-        raise NotFiniteError(f"batch {batch}: loss is {loss:g}; first non-finite blob in forward order: {first}")
+        raise NotFiniteError(
+            f"batch {batch}: loss is {loss:g}; first non-finite blob in forward order: {first}"
+        )
     return loss
 
 

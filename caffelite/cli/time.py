@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from caffelite.cli.command import ENGINE, STATE, Command, apply_engine, required
 from caffelite.cli.flags import Flag, Options
@@ -34,7 +34,7 @@ def _run(options: Options) -> int:
     return 0
 
 
-def _say(text: str, line: int, **fields: object) -> None:
+def _say(text: str, line: int, **fields: Any) -> None:
     get_log().emit("time", text, f"caffe.cpp:{line}", **fields)
 
 
@@ -53,7 +53,9 @@ def _benchmark(model: Model, iterations: int) -> None:
     total = Clock(model)
     for iteration in range(1, iterations + 1):
         ms = 1e3 * total.run()
-        _say(f"Iteration: {iteration} forward-backward time: {number(ms)} ms.", 394, iteration=iteration, ms=ms)
+        _say(
+            f"Iteration: {iteration} forward-backward time: {number(ms)} ms.", 394, iteration=iteration, ms=ms
+        )
     elapsed_ms = 1e3 * (perf_counter() - began)
     _layers(model, total.times, iterations)
     for what, seconds, line in (("Forward pass", total.forward, 408), ("Backward pass", total.backward, 410)):
@@ -95,7 +97,7 @@ def _layers(model: Model, times: Times, iterations: int) -> None:
         for what, seconds, line in passes:
             ms = 1e3 * seconds[node.index] / iterations
             text = f"{node.name:>10}\t{what}: {number(ms)} ms."
-            get_log().emit("layer_time", text, f"caffe.cpp:{line}", layer=node.name, **{"pass": what, "ms": ms})
+            get_log().emit("layer_time", text, f"caffe.cpp:{line}", layer=node.name, direction=what, ms=ms)
     fused = [step.node.name for step in model.executor.plan.steps if step.absorbed_by]
     if fused:
         _say(f"Computed inside the layer before, and timed there: {', '.join(fused)}", 403)
@@ -108,7 +110,13 @@ COMMAND = Command(
         Flag("model", "", "net file (prototxt)", "FILE"),
         ITERATIONS,
         Flag("phase", "TRAIN", "phase of the net: TRAIN or TEST", "PHASE"),
-        Flag("weights", "", "taken for Caffe's sake and not read: values do not change the time", "FILE", hidden=True),
+        Flag(
+            "weights",
+            "",
+            "taken for Caffe's sake and not read: values do not change the time",
+            "FILE",
+            hidden=True,
+        ),
         *STATE,
         *ENGINE,
     ),

@@ -73,7 +73,9 @@ def train(solver: Solver, sigint: str = "stop", sighup: str = "snapshot") -> Non
     with handle_signals(solver, sigint, sighup):
         get_log().emit("optimize", "Starting Optimization", "caffe.cpp:239")
         solver.solve()
-    get_log().emit("done", "Optimization Done.", "caffe.cpp:250", iteration=solver.iter, stopped=solver.stopped)
+    get_log().emit(
+        "done", "Optimization Done.", "caffe.cpp:250", iteration=solver.iter, stopped=solver.stopped
+    )
 
 
 COMMAND = Command(
@@ -84,7 +86,9 @@ COMMAND = Command(
         Flag("snapshot", "", "resume from this .solverstate or .solverstate.h5", "FILE"),
         Flag("weights", "", "start from these weights, with commas between; later files overwrite", "FILES"),
         Flag("run-dir", "", "folder for solver and nets as used, log, metrics.csv and snapshots", "DIR"),
-        Flag("sigint_effect", "stop", "what SIGINT (Ctrl-C) does: stop, snapshot or none", "EFFECT", _EFFECTS),
+        Flag(
+            "sigint_effect", "stop", "what SIGINT (Ctrl-C) does: stop, snapshot or none", "EFFECT", _EFFECTS
+        ),
         Flag("sighup_effect", "snapshot", "what SIGHUP does: stop, snapshot or none", "EFFECT", _EFFECTS),
         *STATE,
         *ENGINE,
@@ -95,6 +99,6 @@ COMMAND = Command(
     examples=(
         "caffelite train -solver models/lenet/solver.prototxt",
         "caffelite train -solver solver.prototxt -snapshot net_iter_5000.solverstate",
-        "caffelite train -solver solver.prototxt -weights pretrained.caffemodel --run-dir runs/1 --log-format rich",
+        "caffelite train -solver solver.prototxt -weights net.caffemodel --run-dir runs/1",
     ),
 )

@@ -21,7 +21,9 @@ _NEEDS = ("sklearn", "matplotlib")
 _DEFAULT_DIR = "runs/demo"  # as the files in models/digits name it
 
 
-def run(folder: str | Path, train: Callable[[Solver], None], engine: str = "cpu", precision: str = "float32") -> Scores | None:
+def run(
+    folder: str | Path, train: Callable[[Solver], None], engine: str = "cpu", precision: str = "float32"
+) -> Scores | None:
     """Makes the databases, trains, tests, and draws, all in a folder that is new or empty; None if training was stopped.
 
     Raises UsageError if an extra is missing or the folder is in use, CaffeliteError if the net has not learned.
@@ -29,7 +31,9 @@ def run(folder: str | Path, train: Callable[[Solver], None], engine: str = "cpu"
     check_installed()
     path = Path(folder)
     if path.exists() and any(path.iterdir()):
-        raise UsageError(f"demo: '{path}' is not empty\n  Fix: name a new folder, as in: caffelite demo {path}-2")
+        raise UsageError(
+            f"demo: '{path}' is not empty\n  Fix: name a new folder, as in: caffelite demo {path}-2"
+        )
     get_engine(engine, precision)
     run_dir = RunDir(path)
     _, test_lmdb = make_digits(path)

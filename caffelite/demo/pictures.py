@@ -24,7 +24,9 @@ def draw_curves(metrics: Path, path: Path) -> None:
     figure = _figure(9, 4)
     left, right = figure.subplots(1, 2)
     losses = {name: points for name, points in series.items() if name.endswith("_loss")}
-    scores = {name: points for name, points in series.items() if name.startswith("test") and name not in losses}
+    scores = {
+        name: points for name, points in series.items() if name.startswith("test") and name not in losses
+    }
     _curves(left, losses, "loss")
     left.set_yscale("log")
     _curves(right, scores, "score")
@@ -49,7 +51,14 @@ def draw_confusion(matrix: Array, path: Path) -> None:
     for row, counts in enumerate(matrix):
         for column, count in enumerate(counts):
             if count:
-                axes.text(column, row, str(count), ha="center", va="center", weight="bold" if row == column else "normal")
+                axes.text(
+                    column,
+                    row,
+                    str(count),
+                    ha="center",
+                    va="center",
+                    weight="bold" if row == column else "normal",
+                )
     axes.set_xticks(range(CLASSES))
     axes.set_yticks(range(CLASSES))
     axes.set_xlabel("read as")
@@ -72,7 +81,10 @@ def draw_misread(scores: Scores, path: Path) -> None:
         axes = figure.add_subplot(3, 4, place + 1)
         axes.imshow(scores.images[number], cmap="gray_r")
         answer = scores.answers[number]
-        axes.set_title(f"{scores.labels[number]} read as {answer} ({scores.probabilities[number, answer]:.0%})", fontsize=9)
+        axes.set_title(
+            f"{scores.labels[number]} read as {answer} ({scores.probabilities[number, answer]:.0%})",
+            fontsize=9,
+        )
         axes.set_axis_off()
     _save(figure, path)
 

@@ -28,7 +28,8 @@ class Scores:
     @property
     def answers(self) -> Array:
         """The most likely class of each image, (N,)."""
-        return self.probabilities.argmax(axis=1)
+        answers: Array = np.argmax(self.probabilities, axis=1)
+        return answers
 
     @property
     def misread(self) -> Array:

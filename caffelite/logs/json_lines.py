@@ -17,7 +17,12 @@ def format_json(record: Record) -> str:
 
     Numbers that JSON lacks (nan, inf) become strings.
     """
-    head = {"time": round(record.time, 6), "kind": record.kind, "severity": record.severity, "text": record.text.strip()}
+    head = {
+        "time": round(record.time, 6),
+        "kind": record.kind,
+        "severity": record.severity,
+        "text": record.text.strip(),
+    }
     return json.dumps(head | {name: _plain(value) for name, value in record.fields.items()}, allow_nan=False)
 
 

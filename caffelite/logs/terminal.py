@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from caffelite.logs.log import Record, number
 from caffelite.logs.caffe import format_record
+from caffelite.logs.log import Record, number
 
 _COLORS = {"W": "yellow", "E": "red", "F": "red"}
 _KINDS = {"test": "bold", "test_output": "green", "snapshot": "blue", "done": "bold green"}
@@ -44,7 +44,9 @@ def _error(record: Record) -> str:
 class RichSink:
     """Standard error through rich. ``line`` makes the markup of a record; without a terminal there is no bar."""
 
-    def __init__(self, level: int = 0, line: Callable[[Record], str] = readable, console: Console | None = None):
+    def __init__(
+        self, level: int = 0, line: Callable[[Record], str] = readable, console: Console | None = None
+    ):
         self.level, self._line = level, line
         self._console = console or Console(stderr=True, highlight=False, soft_wrap=True)
         self._progress: Progress | None = None
@@ -80,5 +82,10 @@ class RichSink:
 
 
 def _bar(console: Console) -> Progress:
-    columns = (BarColumn(bar_width=None), MofNCompleteColumn(), TextColumn("{task.fields[loss]}"), TimeRemainingColumn())
+    columns = (
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[loss]}"),
+        TimeRemainingColumn(),
+    )
     return Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from caffelite.errors import SnapshotError, UsageError
-from caffelite.logs.log import Log, Record, get_log, init_log, level_from_environment, number
 from caffelite.logs.caffe import FileSink, StderrSink, format_record
 from caffelite.logs.json_lines import JsonSink
+from caffelite.logs.log import Log, Record, get_log, init_log, level_from_environment, number
 from caffelite.logs.metrics import MetricsSink, read_metrics
 from caffelite.logs.terminal import RichSink, caffe_markup, readable
 
@@ -129,7 +129,9 @@ def test_errors_have_no_prefix_and_are_never_silenced(capsys: pytest.CaptureFixt
     assert capsys.readouterr().err == "error: it broke\n"
 
 
-def test_four_digit_dates_on_request(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_four_digit_dates_on_request(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("GLOG_log_year_in_prefix", "0")
     get_log().emit("x", "text")
     assert re.match(r"I\d{4} ", capsys.readouterr().err)
@@ -168,8 +170,26 @@ def train_log(log: Log, iterations: range) -> None:
     for iteration in iterations:
         if iteration % 20 == 0:
             log.emit("test", "Testing", iteration=iteration, net=0)
-            log.emit("test_output", "acc", iteration=iteration, net=0, index=0, name="accuracy", value=0.5, weight=0.0)
-            log.emit("test_output", "acc", iteration=iteration, net=1, index=0, name="accuracy", value=0.25, weight=0.0)
+            log.emit(
+                "test_output",
+                "acc",
+                iteration=iteration,
+                net=0,
+                index=0,
+                name="accuracy",
+                value=0.5,
+                weight=0.0,
+            )
+            log.emit(
+                "test_output",
+                "acc",
+                iteration=iteration,
+                net=1,
+                index=0,
+                name="accuracy",
+                value=0.25,
+                weight=0.0,
+            )
         log.emit("iteration", "i", iteration=iteration, loss=1 / (iteration + 1), rate=1.0)
         log.emit("train_output", "o", iteration=iteration, index=0, name="loss", value=2.0, weight=1.0)
         log.emit("lr", "lr", iteration=iteration, lr=0.1)
@@ -185,7 +205,15 @@ def test_metrics_have_a_row_for_each_iteration(tmp_path: Path) -> None:
     train_log(Log(sink), range(0, 40, 10))
     sink.close()
     rows = rows_of(path)
-    assert list(rows[0]) == ["iteration", "seconds", "lr", "loss", "train_loss", "test_accuracy", "test1_accuracy"]
+    assert list(rows[0]) == [
+        "iteration",
+        "seconds",
+        "lr",
+        "loss",
+        "train_loss",
+        "test_accuracy",
+        "test1_accuracy",
+    ]
     assert [row["iteration"] for row in rows] == ["0", "10", "20", "30"]
     assert [row["test1_accuracy"] for row in rows] == ["0.25", "", "0.25", ""]
     assert rows[1] | {"seconds": ""} == {
