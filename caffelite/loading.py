@@ -62,9 +62,11 @@ def load_params(net: Loadable, weights: Sequence[LayerWeights], path: str) -> Lo
             report.loaded.append(entry.name)
     for param, array in found:
         param.load(array)
-    done = set(report.loaded)
-    report.initial = [name for name, params in net.params.items() if params and name not in done]
-    if weights and not done and any(net.params.values()):
+    filled = {param.identity for param, _ in found}  # shared params too, of which HDF5 names the owner alone
+    report.initial = [
+        name for name, params in net.params.items() if params and filled.isdisjoint(param.identity for param in params)
+    ]
+    if weights and not found and any(net.params.values()):
         raise WeightsError(
             f"'{path}': no layer of this file is in the net; the file has {_few([w.name for w in weights])}, "
             f"the net has {_few(list(net.params))}\n  Fix: weights are matched by layer name; is this the net's own file?"

@@ -2,8 +2,8 @@
 
 A parameter has one float32 master in Caffe's shape, whatever form an engine packs it into. Whoever keeps a
 packed form remembers the ``stamp()`` at which it was packed and packs again when the stamp has moved. Users
-get views tied to a lease: while a view is alive the stamp moves at every look, so that writing through a view
-kept for an hour still reaches the next forward pass.
+get views tied to a lease: while a view is alive the stamp moves at every look, and once more when it is gone, so
+that writing through a view reaches the next forward pass, be it kept for an hour or for one statement.
 """
 
 from __future__ import annotations
@@ -28,14 +28,25 @@ class _Lease:
         self.__array_interface__ = array.__array_interface__
 
 
+class _Ends:
+    """Counts leases that have ended. Apart from what it counts for, so that no cycle keeps arrays alive."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def __call__(self, lease: weakref.ref[_Lease]) -> None:
+        self.number += 1
+
+
 class Leased:
-    """An array that knows whether a user holds a view of it."""
+    """An array that knows whether a user holds, or has held, a view of it."""
 
     def __init__(self, make: Callable[[], Array], dtype: npt.DTypeLike):
         self.dtype = np.dtype(dtype)
         self._make = make  # called when the array is first looked at
         self._array: Array | None = None
         self._lease: weakref.ref[_Lease] | None = None
+        self._ends = _Ends()
 
     @property
     def array(self) -> Array:
@@ -56,12 +67,18 @@ class Leased:
         lease = self._lease() if self._lease else None
         if lease is None:
             lease = _Lease(self.array)
-            self._lease = weakref.ref(lease)
+            self._lease = weakref.ref(lease, self._ends)
         return np.asarray(lease)
 
     @property
     def held(self) -> bool:
+        """Whether a view is alive."""
         return self._lease is not None and self._lease() is not None
+
+    @property
+    def ended(self) -> int:
+        """How often the last view has gone."""
+        return self._ends.number
 
 
 class Param:
@@ -113,22 +130,31 @@ class Param:
         """Whether both are the same values."""
         return self._values is other._values
 
+    @property
+    def identity(self) -> int:
+        """A number that is equal for all Params over the same values, as long as one of them lives."""
+        return id(self._values)
+
     # -- versions ---------------------------------------------------------------------------------------
 
     def stamp(self) -> int:
         """A number that differs from the last one if ``data`` may have changed since."""
         if self._values.held:
             self._values.version += 1
-        return self._values.version
+        return self._values.version + self._values.ended
 
     def touch(self) -> None:
         """Says that ``data`` was written."""
         self._values.version += 1
 
     def load(self, values: Array) -> None:
-        """Copies values in; a parameter that nobody has looked at yet takes the array itself."""
+        """Copies values in; a parameter that nobody has looked at yet takes the array itself.
+
+        Raises ValueError for another number of values.
+        """
+        values = values.reshape(self.shape)
         if not self._values.adopt(values.reshape(-1)):
-            np.copyto(self.data, values.reshape(self.shape), casting="same_kind")
+            np.copyto(self.data, values, casting="same_kind")
         self.touch()
 
     # -- gradients --------------------------------------------------------------------------------------
@@ -185,7 +211,8 @@ class _Gradient:
 
     def memory(self) -> Leased:
         if self._memory is None:
-            self._memory = Leased(lambda: np.empty_like(self._values.array), self._values.dtype)
+            values = self._values  # not self: arrays are freed as soon as nobody has them
+            self._memory = Leased(lambda: np.empty_like(values.array), values.dtype)
         return self._memory
 
     def written(self) -> Leased:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 
 import numpy as np
 import pytest
@@ -51,6 +52,76 @@ def test_writing_through_a_view_much_later_is_seen() -> None:
     assert packer.get()[0, 0] == 7
     view[1, 1] = 8
     assert packer.get()[1, 1] == 8
+
+
+def test_a_view_of_one_statement_is_seen() -> None:
+    """``net.params["conv"][0].data[...] = 1``: the view is gone before anybody looks."""
+    w = param(2, 3)
+    packer = Packer(w)
+    packer.get()
+    w.data_view()[...] = 1
+    assert (packer.get() == 1).all()
+    view = w.data_view()
+    packer.get()
+    view[...] = 2
+    del view
+    assert (packer.get() == 2).all()
+
+
+def test_no_cycle_keeps_the_arrays_alive() -> None:
+    w = param(2, 3)
+    w.data_view()
+    w.grad_view()
+    alive = weakref.ref(w._values)
+    gc.disable()
+    try:
+        del w
+        assert alive() is None
+    finally:
+        gc.enable()
+
+
+def test_values_are_made_when_first_looked_at() -> None:
+    made: list[int] = []
+
+    def make() -> np.ndarray:
+        made.append(1)
+        return np.ones((2, 3), np.float32)
+
+    w = Param.lazy((2, 3), np.float32, make)
+    assert w.shape == (2, 3) and w.grad_is_zero and not made
+    assert w.data.tolist() == [[1] * 3] * 2
+    w.touch()
+    assert w.data is not None and made == [1]
+
+
+def test_loading_before_the_first_look_makes_nothing() -> None:
+    def make() -> np.ndarray:
+        raise AssertionError("filled for nothing")
+
+    w = Param.lazy((2, 3), np.float32, make)
+    stamp = w.stamp()
+    values = np.arange(6, dtype=np.float32)
+    w.load(values.reshape(2, 3))
+    assert w.data.base is values and w.stamp() != stamp  # no copy
+    w.load(np.zeros((2, 3)))
+    assert not values.any()
+
+
+@pytest.mark.parametrize("values", [np.zeros((2, 3)), np.zeros((3, 2), np.float32).T, np.broadcast_to(np.float32(0), (2, 3))])
+def test_arrays_unfit_to_be_written_are_copied(values: np.ndarray) -> None:
+    w = Param.lazy((2, 3), np.float32, lambda: np.ones((2, 3), np.float32))
+    w.load(values)
+    assert w.data.dtype == np.float32 and w.data.flags.c_contiguous and w.data.flags.writeable
+    w.data[...] = 1
+    assert not values.any()
+
+
+def test_loading_another_count() -> None:
+    w = Param.lazy((2, 3), np.float32, lambda: np.ones((2, 3), np.float32))
+    with pytest.raises(ValueError, match="reshape"):
+        w.load(np.zeros(7, np.float32))
+    assert w.data.shape == (2, 3)
 
 
 def test_a_view_of_a_view_keeps_the_lease() -> None:
