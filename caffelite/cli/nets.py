@@ -10,6 +10,7 @@ from caffelite.graph.build import build_graph
 from caffelite.graph.graph import Graph
 from caffelite.graph.problems import NetErrors
 from caffelite.graph.state import State, filter_layers
+from caffelite.layers.base import Layer
 from caffelite.layers.registry import lookup
 from caffelite.logs.log import get_log
 from caffelite.logs.net_lines import log_net, used_text
@@ -72,17 +73,18 @@ def without_data(source: NetSource, shapes: dict[str, Shape]) -> NetSource:
     message = type(source.message)()
     message.CopyFrom(source.message)
     for layer in message.layer:
-        if layer.type != "Input" and any(top in shapes for top in layer.top) and _is_source(layer.type):
+        cls = _class(layer.type)
+        if layer.type != "Input" and cls and cls.source and any(top in shapes for top in layer.top):
             _make_input(layer, shapes)
     return NetSource(message, source.origins, source.file, source.notes)
 
 
-def _is_source(type_: str) -> bool:
-    """Whether layers of a type make data; an unknown type, which the graph will complain about, does not."""
+def _class(type_: str) -> type[Layer] | None:
+    """The class of a layer type; None for an unknown one, which the graph will complain about."""
     try:
-        return lookup(type_).source
+        return lookup(type_)
     except NetError:
-        return False
+        return None
 
 
 def _make_input(layer: Any, shapes: dict[str, Shape]) -> None:
@@ -119,8 +121,8 @@ def make_model(path: str, phase: Phase, options: Options, *, backward: bool = Tr
 def _has_loss(source: NetSource, state: State) -> bool:
     """Whether any layer counts in a loss."""
     for entry in filter_layers(source, state)[0]:
-        weights = entry.message.loss_weight
-        if any(weights) or (not weights and lookup(entry.message.type, name=entry.message.name).loss):
+        weights, cls = entry.message.loss_weight, _class(entry.message.type)
+        if any(weights) or (not weights and cls is not None and cls.loss):
             return True
     return False
 
