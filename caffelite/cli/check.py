@@ -42,9 +42,9 @@ COMMAND = Command(
     _run,
     (*STATE, SHAPE),
     "FILE...",
-    "Nets are checked in the phases TRAIN and TEST, solvers together with the nets that they name. Data layers open "
-    "their databases; --shape data=64,3,224,224 checks a net without them. Ends with 2 if anything is wrong with a file, "
-    "with 3 if only data is missing or broken.",
+    "Nets are checked in the phases TRAIN and TEST, solvers together with the nets that they name. Data "
+    "layers open their databases; --shape data=64,3,224,224 checks a net without them. Ends with 2 if "
+    "anything is wrong with a file, with 3 if only data is missing or broken.",
     ("caffelite check models/*/*.prototxt", "caffelite check train_val.prototxt --shape data=64,3,227,227"),
     (1, None),
 )

@@ -29,13 +29,13 @@ PHASES = ("TRAIN", "TEST")
 
 EVERYWHERE = (
     Flag("traceback", False, "show where in the code an error was raised"),
-    Flag("log-format", "caffe", "form of the log: caffe (as glog writes it), rich (to read), json (a line each)", "FORMAT",
+    Flag("log-format", "caffe", "form of the log: caffe (as glog writes), rich (to read), json", "FORMAT",
          LOG_FORMATS),
     Flag("minloglevel", 0, "least severity logged: 0 all, 1 warnings, 2 errors (also GLOG_minloglevel)", "N"),
     Flag("log_dir", "", "also write the log to a file in this folder", "DIR"),
-    Flag("log_year_in_prefix", True, "eight-digit dates in the log; four-digit ones for parsers of Caffe's first years"),
-    Flag("logtostderr", True, "for scripts that give it: the log always goes to standard error", hidden=True),
-    Flag("alsologtostderr", True, "for scripts that give it: the log always goes to standard error", hidden=True),
+    Flag("log_year_in_prefix", True, "dates with a year; Caffe's own log parsers want none"),
+    Flag("logtostderr", True, "standard error always gets the log", hidden=True),
+    Flag("alsologtostderr", True, "standard error always gets the log", hidden=True),
 )  # fmt: skip
 
 STATE = (

@@ -45,8 +45,8 @@ def _report(folder: Path, scores: Scores, seconds: float) -> str:
     width = max(len(name) for name, _ in _FILES)
     files = "\n".join(f"  {name:<{width}}  {what}" for name, what in _FILES)
     return (
-        f"\n{scores.accuracy:.1%} of {len(scores.labels)} held-out digits read right ({len(scores.misread)} misread), "
-        f"after {seconds:.0f} s in all.\n\nIn {folder}:\n{files}"
+        f"\n{scores.accuracy:.1%} of {len(scores.labels)} held-out digits read right "
+        f"({len(scores.misread)} misread), after {seconds:.0f} s in all.\n\nIn {folder}:\n{files}"
     )
 
 
@@ -55,9 +55,10 @@ COMMAND = Command(
     _run,
     ENGINE,
     "[DIR]",
-    "Makes LMDBs of the 1797 handwritten digits that come with scikit-learn, trains the LeNet of models/digits on four "
-    "fifths of them, and tests it on the rest. DIR (default runs/demo) gets everything: databases, solver and net as used, "
-    "log, metrics.csv, snapshots, pictures. Needs pip install 'caffelite[demo]'.",
+    "Makes LMDBs of the 1797 handwritten digits that come with scikit-learn, trains the LeNet of "
+    "models/digits on four fifths of them, and tests it on the rest. DIR (default runs/demo) gets "
+    "everything: databases, solver and net as used, log, metrics.csv, snapshots, pictures. Needs pip "
+    "install 'caffelite[demo]'.",
     ("caffelite demo", "caffelite demo /tmp/digits --log-format rich"),
     (0, 1),
     progress=True,

@@ -10,7 +10,7 @@ from pathlib import Path
 from caffelite.cli.command import Command, no_gpu
 from caffelite.cli.flags import Flag, Options
 
-# What oneDNN's choice of kernels depends on, best first: name of the flag in /proc/cpuinfo, what people call it.
+# What oneDNN's choice of kernels depends on, best first: the flag in /proc/cpuinfo and its usual name.
 _INSTRUCTIONS = (
     ("amx_bf16", "AMX (bfloat16)"), ("amx_int8", "AMX (int8)"), ("avx512_bf16", "AVX-512 bfloat16"),
     ("avx512f", "AVX-512"), ("avx_vnni", "AVX-VNNI"), ("avx2", "AVX2"), ("asimd", "NEON"), ("sve", "SVE"),

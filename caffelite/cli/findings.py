@@ -65,7 +65,7 @@ def _outer_names(text: str) -> Iterator[str]:
             yield word
 
 
-# -- nets -----------------------------------------------------------------------------------------------------
+# -- nets ----------------------------------------------------------------------------------------------------
 
 
 def _check_net(text: bytes, path: str, states: Sequence[State], shapes: Mapping[str, Shape]) -> list[Finding]:
@@ -104,7 +104,7 @@ def _graph_errors(source: NetSource, state: State, shapes: Mapping[str, Shape]) 
     return []
 
 
-# -- solvers --------------------------------------------------------------------------------------------------
+# -- solvers -------------------------------------------------------------------------------------------------
 
 
 def _check_solver(
@@ -134,7 +134,7 @@ def _nets(source: SolverSource) -> Iterable[tuple[str, Location]]:
     return dict(reversed(named)).items()
 
 
-# -- errors to findings ---------------------------------------------------------------------------------------
+# -- errors to findings --------------------------------------------------------------------------------------
 
 
 def _parts(error: CaffeliteError) -> list[CaffeliteError]:

@@ -1,8 +1,8 @@
 """Flags as gflags, and so Caffe, takes them.
 
-``-x v``, ``--x v``, ``-x=v`` and ``--x=v`` are the same; a switch is ``-x``, ``-nox`` or ``-x=false``; ``-`` and ``_``
-in names are the same; ``--`` ends the flags; the last of two values counts. ``--flagfile=FILE`` reads more from a
-file, and ``FLAGS_x`` in the environment replaces a default.
+``-x v``, ``--x v``, ``-x=v`` and ``--x=v`` are the same; a switch is ``-x``, ``-nox`` or ``-x=false``;
+``-`` and ``_`` in names are the same; ``--`` ends the flags; the last of two values counts.
+``--flagfile=FILE`` reads more from a file, and ``FLAGS_x`` in the environment replaces a default.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Flag:
 
 @dataclass
 class Options:
-    """What a command line said: a value for each flag, which of them were given, and the words that are no flags."""
+    """What a command line said: each flag's value, which were given, and the words that are no flags."""
 
     values: dict[str, Value]
     given: set[str] = field(default_factory=set)
@@ -99,7 +99,7 @@ def parse(argv: Sequence[str], flags: Iterable[Flag]) -> Options:
 
 
 def first_word(argv: Sequence[str], flags: Iterable[Flag]) -> int | None:
-    """The position of the first word that is neither a flag nor the value of one (gflags lets flags come first)."""
+    """The position of the first word that is no flag and no flag's value (gflags lets flags come first)."""
     table = {flag.key: flag for flag in flags}
     at = 0
     while at < len(argv):
@@ -163,7 +163,7 @@ def _from_environment(table: Mapping[str, Flag], options: Options) -> None:
 
 
 def _flag_file(path: str, depth: int) -> list[str]:
-    """The flags of a file: one a line, ``#`` comments; a line of names limits what follows to these programs."""
+    """The flags of a file, one a line; ``#`` comments. A line of program names limits what follows."""
     if depth >= _DEPTH:
         raise UsageError(f"--flagfile '{path}': flag files name each other without end")
     try:

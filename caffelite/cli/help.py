@@ -20,7 +20,7 @@ def overview(commands: Mapping[str, Command]) -> str:
         "caffelite: Caffe that installs with pip and runs today.\n\n"
         "usage: caffelite VERB [FLAGS]\n\n"
         f"{verbs}\n\n"
-        "'caffelite help VERB' tells more about one. Flags are Caffe's: -solver x, --solver=x; switches -x and -nox.\n"
+        "'caffelite help VERB' tells more about one. Flags are Caffe's: -solver x, --solver=x, -x, -nox.\n"
         "First steps: 'caffelite demo' trains a LeNet on handwritten digits, in a minute."
     )
 

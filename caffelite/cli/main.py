@@ -1,7 +1,8 @@
-"""``caffelite VERB FLAGS``: finds the verb, reads its flags, runs it, and turns errors into messages and exit codes.
+"""``caffelite VERB FLAGS``: finds the verb, reads its flags, runs it, and turns errors into exit codes.
 
-Exit codes: 0 done (a stop by signal that saved its state included), 1 the run failed, 2 wrong usage or a net that
-cannot be built, 3 data, 4 a number that is not finite, 5 device, 130 interrupted, 141 nobody reads the output.
+Exit codes: 0 done (a stop by signal that saved its state included), 1 the run failed, 2 wrong usage or a
+net that cannot be built, 3 data, 4 a number that is not finite, 5 device, 130 interrupted, 141 nobody reads
+the output.
 """
 
 from __future__ import annotations

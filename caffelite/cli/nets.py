@@ -50,7 +50,7 @@ def shapes_of(options: Options) -> dict[str, Shape]:
 def graph_of(
     source: NetSource, state: State, shapes: dict[str, Shape], force_backward: bool = False
 ) -> Graph:
-    """The graph of a net. Raises what ``build_graph`` raises, with a hint where it is data that is missing."""
+    """The graph of a net. Raises what ``build_graph`` raises, with a hint where data is missing."""
     try:
         return build_graph(
             without_data(source, shapes), state=state, shapes=shapes, force_backward=force_backward
@@ -103,7 +103,7 @@ def iterations_of(options: Options) -> int:
 
 
 def make_model(path: str, phase: Phase, options: Options, *, backward: bool = True) -> Model:
-    """The net of a file as -level, -stage and the engine's flags ask for it, for passes that nobody looks into.
+    """The net of a file as the flags for state and engine ask for it, for passes that nobody looks into.
 
     If gradients are wanted and the net has no loss to start from, all of them are computed.
     """

@@ -49,7 +49,7 @@ COMMAND = Command(
     _run,
     (
         Flag("stage", "graph", "what to show: messages, graph or plan", "STAGE", _STAGES),
-        PHASE, _LEVEL, Flag("net-stage", "", "stages of the net's state, with commas between", "NAMES"), SHAPE,
+        PHASE, _LEVEL, Flag("net-stage", "", STATE[1].help, "NAMES"), SHAPE,
         Flag("observe", False, "plan: keep every blob, as the Python API does"),
         Flag("backward", True, "plan: gradients too"),
         Flag("fuse", True, "plan: activations may run inside the layer before them"),
@@ -57,9 +57,9 @@ COMMAND = Command(
         *ENGINE,
     ),
     "NET",
-    "In the graph, ip1@0 and ip1@1 are the versions of a blob that a layer overwrites, x' is a bottom whose gradient is "
-    "computed, and Splits stand where several layers read one blob. The plan names each layer's kernel, why better ones "
-    "were not taken, and where its tops lie in memory.",
-    ("caffelite show deploy.prototxt --stage plan", "caffelite show train_val.prototxt --stage graph --phase TRAIN"),
+    "In the graph, ip1@0 and ip1@1 are the versions of a blob that a layer overwrites, x' is a bottom whose"
+    " gradient is computed, and Splits stand where several layers read one blob. The plan names each "
+    "layer's kernel, why better ones were not taken, and where its tops lie in memory.",
+    ("caffelite show deploy.prototxt --stage plan", "caffelite show train_val.prototxt --phase TRAIN"),
     (1, 1),
 )  # fmt: skip

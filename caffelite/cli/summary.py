@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from caffelite.cli.command import PHASE, STATE, Command
 from caffelite.cli.flags import Flag, Options
@@ -56,7 +57,7 @@ def _run(options: Options) -> int:
     return 0
 
 
-def _totals(graph: Graph, found: list[Row]) -> dict[str, object]:
+def _totals(graph: Graph, found: list[Row]) -> dict[str, Any]:
     statistics = sum(count(use.spec.shape) for use in graph.params if not use.spec.learnable)
     params = sum(row.params for row in found)
     return {
@@ -92,10 +93,10 @@ def _footer(graph: Graph, found: list[Row], total: int) -> Iterator[str]:
     totals, items = _totals(graph, found), max(_items(graph), 1)
     yield f"net            {graph.name or '(no name)'}, phase {graph.phase.name}, {len(found)} layers"
     statistics = f", and {totals['statistics']:,} statistics" if totals["statistics"] else ""
-    yield f"parameters     {totals['params']:,}{statistics} ({size_text(sum(r.params for r in found) * _FLOAT_BYTES)})"
+    yield f"parameters     {totals['params']:,}{statistics} ({size_text(totals['param_bytes'])})"
     each = f", {total // items:,} for each of {items} items" if items > 1 else ""
     yield f"multiply-adds  {total:,}{each}"
-    yield f"blobs          {size_text(sum(row.bytes for row in found))} in float32; gradients of a training step as much again"
+    yield f"blobs          {size_text(totals['blob_bytes'])} in float32; as much again for gradients"
 
 
 def size_text(nbytes: float) -> str:
@@ -114,9 +115,10 @@ COMMAND = Command(
     _run,
     (PHASE, *STATE, SHAPE, Flag("json", False, "one JSON object instead of a table")),
     "NET",
-    "Multiply-adds are those of the convolutions and inner products of one forward pass over the batch. Memory is that "
-    "of the blobs a layer adds; training and testing reuse it, so they take less. No weights and no data are needed: a net "
-    "that reads a database can be given the shape of its images with --shape.",
+    "Multiply-adds are those of the convolutions and inner products of one forward pass over the batch. "
+    "Memory is that of the blobs a layer adds; training and testing reuse it, so they take less. No weights"
+    " and no data are needed: a net that reads a database can be given the shape of its images with "
+    "--shape.",
     (
         "caffelite summary deploy.prototxt",
         "caffelite summary train_val.prototxt --phase TRAIN --shape data=64,3,224,224",

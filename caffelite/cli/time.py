@@ -120,7 +120,8 @@ COMMAND = Command(
         *STATE,
         *ENGINE,
     ),
-    text="Weights are random. Layers are timed as training runs them: what a layer computes together with the one before "
-    "it counts there. In a net without a loss all gradients are computed, as with force_backward.",
+    text="Weights are random. Layers are timed as training runs them: what a layer computes together with "
+    "the one before it counts there. In a net without a loss all gradients are computed, as with "
+    "force_backward.",
     examples=("caffelite time -model train_val.prototxt -iterations 10",),
 )

@@ -26,7 +26,7 @@ def _run(options: Options) -> int:
     _apply_state(source, options)
     run_dir = None
     if options.text("run-dir"):
-        from caffelite.cli.run_dir import RunDir
+        from caffelite.logs.run_dir import RunDir
 
         run_dir = RunDir(options.text("run-dir"))
         run_dir.adopt(source)
@@ -93,9 +93,9 @@ COMMAND = Command(
         *STATE,
         *ENGINE,
     ),
-    text="Ctrl-C writes a snapshot and stops after the iteration at hand; a second one stops at once. SIGHUP writes a "
-    "snapshot and goes on, SIGTERM writes one and stops. A run that is resumed from its snapshot gives the same numbers "
-    "as one that was never stopped.",
+    text="Ctrl-C writes a snapshot and stops after the iteration at hand; a second one stops at once. "
+    "SIGHUP writes a snapshot and goes on, SIGTERM writes one and stops. A run that is resumed from "
+    "its snapshot gives the same numbers as one that was never stopped.",
     examples=(
         "caffelite train -solver models/lenet/solver.prototxt",
         "caffelite train -solver solver.prototxt -snapshot net_iter_5000.solverstate",

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-from caffelite.cli.run_dir import METRICS, RunDir
 from caffelite.data.digits import make_digits
 from caffelite.demo import pictures
 from caffelite.demo.scores import Scores, score, write_confusion
 from caffelite.engine import get_engine
 from caffelite.errors import CaffeliteError, UsageError
+from caffelite.logs.run_dir import METRICS, RunDir
 from caffelite.prototxt.source import SolverSource, read_solver
 from caffelite.resources import model_file
 from caffelite.solver.solver import Solver
@@ -24,9 +24,10 @@ _DEFAULT_DIR = "runs/demo"  # as the files in models/digits name it
 def run(
     folder: str | Path, train: Callable[[Solver], None], engine: str = "cpu", precision: str = "float32"
 ) -> Scores | None:
-    """Makes the databases, trains, tests, and draws, all in a folder that is new or empty; None if training was stopped.
+    """Makes the databases, trains, tests and draws, in a new or empty folder; None if training was stopped.
 
-    Raises UsageError if an extra is missing or the folder is in use, CaffeliteError if the net has not learned.
+    Raises UsageError if an extra is missing or the folder is in use, CaffeliteError if the net has not
+    learned.
     """
     check_installed()
     path = Path(folder)
@@ -87,6 +88,7 @@ def _finish(run_dir: RunDir, weights: Path, test_lmdb: Path) -> Scores:
     pictures.draw_misread(scores, run_dir.path / "misread.png")
     if scores.accuracy < ACCURACY:
         raise CaffeliteError(
-            f"the demo's net reads {scores.accuracy:.1%} of the held-out digits, expected at least {ACCURACY:.0%}"
+            f"the demo's net reads {scores.accuracy:.1%} of the held-out digits, "
+            f"expected at least {ACCURACY:.0%}"
         )
     return scores

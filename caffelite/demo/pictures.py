@@ -44,7 +44,7 @@ def _curves(axes: Axes, series: dict[str, list[tuple[int, float]]], label: str) 
 
 
 def draw_confusion(matrix: Array, path: Path) -> None:
-    """A confusion matrix (true class, answer) with its numbers; colors show mistakes, right answers are plain."""
+    """A confusion matrix (true class, answer) with its numbers; colors show mistakes only."""
     figure = _figure(6, 6)
     axes = figure.subplots()
     axes.imshow(matrix * (1 - _diagonal()), cmap="Reds", vmin=0, vmax=max(3, matrix.max() // 10))

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from caffelite.cli.run_dir import RunDir
 from caffelite.data.datum import Datum
 from caffelite.data.lmdb import LmdbReader
+from caffelite.logs.run_dir import RunDir
 from caffelite.params import Array
 from caffelite.predict import Predictor
 

@@ -1,1 +1,1 @@
-"""Sinks of the log: Caffe's format, JSON, a terminal with a progress bar, and the table of metrics."""
+"""The log and its sinks: Caffe's format, JSON, a terminal with a progress bar, metrics, a run's folder."""

@@ -3,8 +3,9 @@
     log = get_log()
     log.emit("lr", "Iteration 5, lr = 0.01", where="sgd_solver.cpp:112", iteration=5, lr=0.01)
 
-The text is the line that Caffe prints and ``where`` the place in Caffe that prints it, so that tools made for
-Caffe's logs go on working; the fields say the same for programs. Kinds that sinks understand, with their fields:
+The text is the line that Caffe prints and ``where`` the place in Caffe that prints it, so that tools made
+for Caffe's logs go on working; the fields say the same for programs. Kinds that sinks understand, with
+their fields:
 
     iteration      iteration, loss (smoothed), rate (iterations a second)
     lr             iteration, lr
@@ -81,7 +82,7 @@ class Log:
 
     @contextmanager
     def to(self, *sinks: Sink, instead: bool = False) -> Iterator[Log]:
-        """Adds sinks, or puts them in place of the present ones, for the length of a block, then closes them."""
+        """Adds sinks, or puts them in place of the present ones, while a block runs; then closes them."""
         before = self.sinks
         self.sinks = [*([] if instead else before), *sinks]
         try:
@@ -111,7 +112,7 @@ def get_log() -> Log:
 
 
 def init_log(level: int = 0, stderr: bool = True) -> None:
-    """Sets what standard error gets: records from ``level`` on (0 all, 1 warnings, 2 errors, 3 fatal), or nothing.
+    """Sets what standard error gets: records from ``level`` (0 all ... 3 fatal errors only) on, or nothing.
 
     Other sinks stay. Raises UsageError for another level.
     """
@@ -125,7 +126,7 @@ def init_log(level: int = 0, stderr: bool = True) -> None:
 
 
 def level_from_environment() -> int:
-    """The threshold that ``GLOG_minloglevel`` sets; 0 without it. Raises UsageError for anything but 0 to 3."""
+    """The threshold that ``GLOG_minloglevel`` sets; 0 without it. Raises UsageError unless it is 0 to 3."""
     text = os.environ.get(LEVEL_VARIABLE, "").strip() or "0"
     if text not in ("0", "1", "2", "3"):
         raise UsageError(f"{LEVEL_VARIABLE} in the environment: expected 0 to 3, got '{text}'")

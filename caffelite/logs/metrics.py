@@ -3,8 +3,8 @@
     iteration,seconds,lr,loss,train_loss,test_accuracy,test_loss
     0,0.21,0.01,2.31,2.31,0.09,2.32
 
-``loss`` is the smoothed one of the display line, ``train_x`` and ``test_x`` are the outputs of the nets; a second
-test net's are ``test1_x``. ``seconds`` count from the first record of the run.
+``loss`` is the smoothed one of the display line, ``train_x`` and ``test_x`` are the outputs of the nets; a
+second test net's are ``test1_x``. ``seconds`` count from the first record of the run.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ FIRST_COLUMNS = ("iteration", "seconds", "lr", "loss")
 class MetricsSink:
     """Collects rows and writes them as they are complete.
 
-    A file that is there is carried on: a resumed run drops the rows from its first iteration on and adds its own.
-    Raises SnapshotError if the file cannot be written.
+    A file that is there is carried on: a resumed run drops the rows from its first iteration on and adds
+    its own. Raises SnapshotError if the file cannot be written.
     """
 
     def __init__(self, path: str | Path):

@@ -15,7 +15,7 @@ Line = tuple[str, str]  # where, text
 
 
 def log_net(log: Log, graph: Graph, text: str = "") -> None:
-    """Logs the building of a net as Caffe's ``net.cpp`` does. ``text``: the net as it is used, in prototxt form."""
+    """Logs the building of a net as Caffe's ``net.cpp`` does. ``text``: the net as used, in prototxt form."""
     for where, line in _lines(graph, text):
         log.emit("net", line, where)
 
@@ -68,9 +68,7 @@ def _node(node: Node) -> Iterator[Line]:
         if value.loss_weight:
             yield "net.cpp:134", f"    with loss weight {value.loss_weight:g}"
     for use in node.params:
-        if use.owner is not None:
-            owner = use.owner
-            yield (
-                "net.cpp:459",
-                f"Sharing parameters '{use.shared_name}' owned by layer '{owner.layer}', param index {owner.index}",
-            )
+        owner = use.owner
+        if owner is not None:
+            place = f"layer '{owner.layer}', param index {owner.index}"
+            yield "net.cpp:459", f"Sharing parameters '{use.shared_name}' owned by {place}"

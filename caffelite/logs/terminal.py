@@ -42,7 +42,7 @@ def _error(record: Record) -> str:
 
 
 class RichSink:
-    """Standard error through rich. ``line`` makes the markup of a record; without a terminal there is no bar."""
+    """Standard error through rich. ``line`` makes the markup of a record. Only a terminal gets a bar."""
 
     def __init__(
         self, level: int = 0, line: Callable[[Record], str] = readable, console: Console | None = None

@@ -178,6 +178,37 @@ def test_signals_snapshot_stop_and_end_with_0(tmp_path: Path, number: int) -> No
     assert lines[-2:] == ["solver.cpp:311] Optimization stopped early.", "caffe.cpp:250] Optimization Done."]
 
 
+def test_a_second_interrupt_stops_at_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from caffelite.solver.solver import Solver
+
+    def interrupted(solver: Solver) -> None:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(Solver, "_iterate", interrupted)
+    result = run(*TRAIN)
+    assert (result.code, result.err.splitlines()[-1]) == (130, "error: interrupted")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize(("effect", "code"), [("snapshot", 0), ("none", 0)])
+def test_effects_of_an_interrupt(run: Run, monkeypatch: pytest.MonkeyPatch, effect: str, code: int) -> None:
+    from caffelite.solver.solver import Solver
+
+    real = Solver._iterate
+
+    def interrupted(solver: Solver) -> None:
+        real(solver)
+        if solver.iter == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Solver, "_iterate", interrupted)
+    assert run(*TRAIN, "-sigint_effect", effect).code == code
+    assert Path("tiny_iter_3.solverstate").exists() == (effect == "snapshot")
+    assert Path("tiny_iter_8.solverstate").exists()
+
+
 # -- test -----------------------------------------------------------------------------------------------------
 
 

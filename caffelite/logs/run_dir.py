@@ -34,10 +34,10 @@ class RunDir:
             ) from error
 
     def adopt(self, source: SolverSource) -> None:
-        """Copies the solver's nets here, points the solver to the copies and its snapshots here, and writes it.
+        """Copies the solver's nets here, makes the solver use them and snapshot here, and writes it.
 
-        A solver without a random_seed gets one, so that the files repeat the run. The written solver runs from the
-        same working directory, since paths of data in the nets stay as they are.
+        A solver without a random_seed gets one, so that the files repeat the run. The written solver runs
+        from the same working directory, since paths of data in the nets stay as they are.
         """
         param = source.message
         for field in ("net", "train_net"):
