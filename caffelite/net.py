@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -123,6 +124,30 @@ class Net:
     def bottom_names(self) -> OrderedDict[str, list[str]]:
         return OrderedDict((node.name, [value.name for value in node.bottoms]) for node in self._model.nodes)
 
+    # pycaffe's own tables, by position; some scripts read them.
+
+    @property
+    def _blobs(self) -> list[ValueBlob]:
+        return list(self.blobs.values())
+
+    @property
+    def _blob_loss_weights(self) -> list[float]:
+        return list(self.blob_loss_weights.values())
+
+    @property
+    def _inputs(self) -> list[int]:
+        return [self._blob_names.index(name) for name in self.inputs]
+
+    @property
+    def _outputs(self) -> list[int]:
+        return [self._blob_names.index(name) for name in self.outputs]
+
+    def _bottom_ids(self, layer: int) -> list[int]:
+        return [self._blob_names.index(value.name) for value in self._model.nodes[layer].bottoms]
+
+    def _top_ids(self, layer: int) -> list[int]:
+        return [self._blob_names.index(value.name) for value in self._model.nodes[layer].tops]
+
     # -- passes -----------------------------------------------------------------------------------------
 
     def forward(
@@ -164,15 +189,29 @@ class Net:
 
     def forward_all(self, blobs: Sequence[str] | None = None, **kwargs: Array) -> dict[str, Array]:
         """Runs any number of items through the net in batches of its size; returns copies."""
-        results: dict[str, list[Array]] = {}
+        self._check_names(kwargs, self.inputs, "Input blob arguments do not match net inputs.")
+        results: dict[str, list[Array]] = {name: [] for name in {*self.outputs, *(blobs or ())}}
         for batch in self._batch(kwargs):
-            for name, array in self.forward(blobs, None, None, **batch).items():
-                results.setdefault(name, []).extend(array.copy())
-        items = len(next(iter(kwargs.values())))
-        return {name: np.asarray(rows[:items]) for name, rows in results.items()}
+            _extend(results, self.forward(blobs, None, None, **batch))
+        return _trimmed(results, kwargs)
+
+    def forward_backward_all(
+        self, blobs: Sequence[str] | None = None, diffs: Sequence[str] | None = None, **kwargs: Array
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        """As ``forward_all``, each batch also backward; keywords give inputs and the diffs of outputs."""
+        given = [{name: kwargs[name] for name in names if name in kwargs} for names in (self.inputs, self.outputs)]
+        outs: dict[str, list[Array]] = {name: [] for name in {*self.outputs, *(blobs or ())}}
+        grads: dict[str, list[Array]] = {name: [] for name in {*self.inputs, *(diffs or ())}}
+        nothing: dict[str, Array] = {}
+        for inputs, tops in zip_longest(self._batch(given[0]), self._batch(given[1]), fillvalue=nothing):
+            _extend(outs, self.forward(blobs, None, None, **inputs))
+            _extend(grads, self.backward(diffs, None, None, **tops))
+        return _trimmed(outs, kwargs), _trimmed(grads, kwargs)
 
     def _batch(self, blobs: dict[str, Array]) -> Iterator[dict[str, Array]]:
         """Batches of the net's own size; the last one is filled up with zeros."""
+        if not blobs:
+            return
         size = self.blobs[next(iter(blobs))].shape[0]
         items = len(next(iter(blobs.values())))
         for start in range(0, items, size):
@@ -196,6 +235,8 @@ class Net:
         if layer.type != "MemoryData":
             raise UsageError("set_input_arrays may only be called if the first layer is a MemoryDataLayer")
         layer.set_arrays(data, labels)  # type: ignore[attr-defined]
+
+    _set_input_arrays = set_input_arrays
 
     # -- weights ----------------------------------------------------------------------------------------
 
@@ -239,3 +280,14 @@ class Net:
     def _check_batch(array: Array, shape: Shape, what: str) -> None:
         if np.shape(array)[:1] != shape[:1]:
             raise UsageError(f"{what} is not batch sized: expected shape {shape}, got {np.shape(array)}")
+
+
+def _extend(rows: dict[str, list[Array]], batch: dict[str, Array]) -> None:
+    for name, array in batch.items():
+        rows[name].extend(array.copy())
+
+
+def _trimmed(rows: dict[str, list[Array]], given: dict[str, Array]) -> dict[str, Array]:
+    """Arrays without the items that filled up the last batch."""
+    items = len(next(iter(given.values()), ()))
+    return {name: np.asarray(found[:items]) for name, found in rows.items()}
