@@ -12,7 +12,7 @@ Sources:
   more, because its first convolution kept a bias.
 - GoogLeNet with both auxiliary heads, 13,378,280: implementations of the whole paper agree on it.
 - LeNet, by hand: 520 + 25,050 + 400,500 + 5,010 parameters, 288,000 + 1,600,000 + 400,000 + 5,000 multiply-accumulates.
-  The digits net has 24 x 24 pixels: 520 + 25,050 + 225,500 + 5,010 and 200,000 + 900,000 + 225,000 + 5,000.
+  On the 26 x 26 pixels of the digits: 242,000 + 1,225,000 + 400,000 + 5,000.
 - Multiply-accumulates: in the papers 1.5e9 for GoogLeNet (section 1) and 3.8e9, 7.6e9, 11.3e9 for the ResNets
   (table 1); widely counted 724,406,816 for AlexNet with its groups and 15,470,264,320 for VGG-16. The exact numbers
   of GoogLeNet and the ResNets are sums over their layers, which agree with these to the digits given.
@@ -45,7 +45,7 @@ class Published:
 
 DEPLOY = {
     "lenet": Published(431_080, 2_293_000),
-    "digits": Published(256_080, 1_330_000),
+    "digits": Published(431_080, 1_872_000),
     "alexnet": Published(60_965_224, 724_406_816),
     "vgg16": Published(138_357_544, 15_470_264_320),
     "googlenet": Published(6_998_552, 1_582_671_872),
