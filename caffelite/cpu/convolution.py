@@ -12,7 +12,6 @@ from functools import partial
 from typing import ClassVar
 
 from caffelite.cpu import onednn_primitives as primitives
-from caffelite.cpu import threads
 from caffelite.cpu.kernel import (
     ACTIVATIONS,
     Call,
@@ -23,7 +22,7 @@ from caffelite.cpu.kernel import (
     described,
     layer_of,
     post_attributes,
-    slow,
+    without_kernel,
 )
 from caffelite.cpu.onednn import Array, Attributes, Memory, MemoryDesc, PrimitiveDesc
 from caffelite.cpu.onednn_primitives import Window
@@ -99,8 +98,8 @@ class Filter:
             passes |= {"data gradient": self.data} if any(site.propagate) else {}
             passes |= {"weight gradient": partial(self.weights, False)} if site.learn.get("W") else {}
         for name, make in passes.items():
-            if slow(make()):
-                return f"oneDNN has only reference loops for its {name}"
+            if objection := without_kernel(make):
+                return f"{objection} ({name})"
         return ""
 
 
@@ -123,7 +122,6 @@ class OneDnnConvolution(OneDnnKernel):
             return "it takes (N, C, *S) with 1 to 3 spatial axes"
         if objection := super().refuses(site):
             return objection
-        threads.apply()
         return Filter(site, cls.transposed).objection(site)
 
     def note(self) -> str:

@@ -7,7 +7,7 @@ is channels-last is copied to C order, in which Caffe flattens it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import prod
 from typing import ClassVar
@@ -23,6 +23,7 @@ from caffelite.cpu.kernel import (
     is_plain,
     layer_of,
     post_attributes,
+    without_kernel,
 )
 from caffelite.cpu.onednn import Array, Attributes, Memory, MemoryDesc, PrimitiveDesc
 from caffelite.cpu.onednn_types import Arg, DataType, Query
@@ -53,7 +54,13 @@ class OneDnnInnerProduct(OneDnnKernel):
     def refuses(cls, site: Site) -> str:
         if objection := super().refuses(site):
             return objection
-        return "" if is_plain(site.one("y")) else "y is not in C order"
+        if not is_plain(site.one("y")):
+            return "y is not in C order"
+        kernel = cls(site)
+        products: list[Callable[[], PrimitiveDesc]] = [partial(kernel._product, False, Attributes())]
+        products += [kernel._data_product] if site.backward and any(site.propagate) else []
+        products += [kernel._weights_product] if site.learn.get("W", False) else []
+        return next(filter(None, map(without_kernel, products)), "")
 
     def note(self) -> str:
         return "copies x" if self._staged else ""
@@ -118,11 +125,9 @@ class OneDnnInnerProduct(OneDnnKernel):
         return cast, [copy(blob, cast)]
 
     def _data(self, dy: Memory) -> list[Call]:
-        """dx (N, K) = dy (N, M) W."""
         dx, plain = self.arrays["dx"], self._matrix(self.rows, self.inputs)
-        transposed = self._W.transpose((1, 0))
-        desc = primitives.matmul(dy.desc, self._wanted(transposed), None, plain)
-        W = self._packed(transposed, desc)
+        desc = self._data_product()
+        W = self._packed(self._W.transpose((1, 0)), desc)
         target, after = Memory(plain, dx), []
         if not is_plain(self.site.one("x")):
             target = plain.empty()
@@ -131,18 +136,25 @@ class OneDnnInnerProduct(OneDnnKernel):
         memories = {Arg.SRC: dy, Arg.WEIGHTS: W.memory, Arg.DST: target}
         return [W.refresh, desc.bind(memories, self.scratch).run, *after]
 
+    def _data_product(self) -> PrimitiveDesc:
+        """dx (N, K) = dy (N, M) W (M, K)."""
+        dy, dx = self._matrix(self.rows, self.outputs, self.dtype), self._matrix(self.rows, self.inputs)
+        return primitives.matmul(dy, self._wanted(self._W.transpose((1, 0))), None, dx)
+
     def _weights(self, dy: Memory) -> DirectGradient:
-        """dW (M, K) = dy^T (M, N) x, or its transpose."""
         x = self._x()[0]
         left, right = (x, dy) if self.layer.p.transpose else (dy, x)
-        transposed = Memory(left.desc.transpose((1, 0)), left.array)
-        dW = MemoryDesc.of(self.params["W"].shape)
-
-        def make(attributes: Attributes) -> PrimitiveDesc:
-            return primitives.matmul(transposed.desc, right.desc, None, dW, attributes)
-
-        memories = {Arg.SRC: transposed, Arg.WEIGHTS: right}
+        left = Memory(left.desc.transpose((1, 0)), left.array)
+        dW, memories = MemoryDesc.of(self.params["W"].shape), {Arg.SRC: left, Arg.WEIGHTS: right}
+        make = self._weights_product
         return DirectGradient(self.params["W"], make, Arg.DST, dW, memories, self.scratch)
+
+    def _weights_product(self, attributes: Attributes | None = None) -> PrimitiveDesc:
+        """dW (M, K) = dy^T (M, N) x (N, K), or its transpose x^T dy."""
+        x, dy = (self._matrix(self.rows, n, self.dtype) for n in (self.inputs, self.outputs))
+        left, right = (x, dy) if self.layer.p.transpose else (dy, x)
+        dW = MemoryDesc.of((left.shape[1], right.shape[1]))
+        return primitives.matmul(left.transpose((1, 0)), right, None, dW, attributes)
 
     # -- matrices ---------------------------------------------------------------------------------------
 

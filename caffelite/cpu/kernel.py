@@ -14,8 +14,8 @@ import numpy as np
 
 from caffelite.cpu import onednn_primitives as primitives
 from caffelite.cpu import threads
-from caffelite.cpu.onednn import Attributes, Memory, MemoryDesc, PrimitiveDesc, Scratch
-from caffelite.cpu.onednn_types import Algorithm, Arg, Query
+from caffelite.cpu.onednn import Attributes, Memory, MemoryDesc, OneDNNError, PrimitiveDesc, Scratch
+from caffelite.cpu.onednn_types import Algorithm, Arg, Query, Status
 from caffelite.layers.base import Layer, SavedSpec, plain
 from caffelite.params import Param
 from caffelite.plan.kernel import CHANNELS_LAST, PLAIN, Kernel, Operand, Site, operands_of
@@ -148,9 +148,17 @@ def copy(source: Memory, target: Memory, attributes: Attributes | None = None) -
     return desc.bind({Arg.SRC: source, Arg.DST: target}).run
 
 
-def slow(desc: PrimitiveDesc) -> bool:
-    """Whether oneDNN has nothing but its reference loops for this, which NumPy beats."""
-    return desc.implementation.startswith("ref")
+def without_kernel(make: Callable[[], PrimitiveDesc]) -> str:
+    """Why oneDNN is not the one to compute what ``make`` describes; empty if it is."""
+    threads.apply()
+    try:
+        desc = make()
+    except OneDNNError as error:
+        if error.status is not Status.UNIMPLEMENTED:
+            raise
+        return "oneDNN has no kernel for it on this CPU"
+    slow = desc.implementation.startswith("ref")  # plain loops, which NumPy beats
+    return "oneDNN has only reference loops for it" if slow else ""
 
 
 def workspace(desc: PrimitiveDesc) -> list[SavedSpec]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from caffelite.cpu import onednn_primitives as primitives
 from caffelite.cpu.kernel import (
@@ -12,7 +13,7 @@ from caffelite.cpu.kernel import (
     common_layout,
     described,
     layer_of,
-    slow,
+    without_kernel,
     workspace,
     workspace_memory,
 )
@@ -40,10 +41,9 @@ class OneDnnLRN(OneDnnKernel):
             return MIXED
         if layer_of(site).p.local_size not in SIZES:
             return "oneDNN's gradient is wrong for this local_size"
-        forward = cls._make(site)
-        if slow(forward) or (site.backward and slow(cls._gradient(site, forward))):
-            return "oneDNN has only reference loops for it"
-        return ""
+        if objection := without_kernel(partial(cls._make, site)):
+            return objection
+        return without_kernel(partial(cls._gradient, site, cls._make(site))) if site.backward else ""
 
     @classmethod
     def _make(cls, site: Site) -> PrimitiveDesc:

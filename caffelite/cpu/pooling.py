@@ -8,6 +8,7 @@ the same if there is no padding.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from caffelite.cpu import onednn_primitives as primitives
 from caffelite.cpu.kernel import (
@@ -17,7 +18,7 @@ from caffelite.cpu.kernel import (
     common_layout,
     described,
     layer_of,
-    slow,
+    without_kernel,
     workspace,
     workspace_memory,
 )
@@ -74,7 +75,7 @@ class OneDnnPooling(OneDnnKernel):
             return "windows reach beyond the padding, where Caffe's divisor differs"
         if common_layout(site) is None:
             return MIXED
-        return "oneDNN has only reference loops for it" if slow(cls._make(site)) else ""
+        return without_kernel(partial(cls._make, site))
 
     @staticmethod
     def _window(site: Site) -> primitives.Window:
@@ -107,7 +108,8 @@ class OneDnnPooling(OneDnnKernel):
         return [desc.bind(memories, self.scratch).run]
 
     def _blob(self, name: str) -> Memory:
-        desc = described(self.site.one(name[-1]), common_layout(self.site))
+        operand = self.site.one(name.removeprefix("d"))  # dx lies as x does
+        desc = described(operand, common_layout(self.site))
         return Memory(desc, self.arrays[name])
 
 

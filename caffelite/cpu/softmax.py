@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from caffelite.cpu import onednn_primitives as primitives
-from caffelite.cpu.kernel import MIXED, Call, OneDnnKernel, common_layout, described, layer_of, slow
+from caffelite.cpu.kernel import MIXED, Call, OneDnnKernel, common_layout, described, layer_of, without_kernel
 from caffelite.cpu.onednn import Memory, PrimitiveDesc
 from caffelite.cpu.onednn_types import Arg
 from caffelite.layers.base import Layer
@@ -21,7 +23,7 @@ class OneDnnSoftmax(OneDnnKernel):
             return objection
         if common_layout(site) is None:
             return MIXED
-        return "oneDNN has only reference loops for it" if slow(cls._make(site)) else ""
+        return without_kernel(partial(cls._make, site))
 
     @staticmethod
     def _make(site: Site) -> PrimitiveDesc:

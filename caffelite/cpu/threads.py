@@ -192,8 +192,7 @@ def _blas() -> _Blas | None:
 class compute:
     """The state in which plans run; what was before comes back. May nest, and run in several threads.
 
-    Costs a few microseconds: enter it once for a pass over a net. Make oneDNN primitives inside it too,
-    since they keep the number of threads that they were made with.
+    Costs a few microseconds: enter it once for a pass over a net.
     """
 
     __slots__ = ("_before",)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -106,3 +108,31 @@ def test_the_number_of_threads_may_change_between_passes(run_kernel):
         threads.set_threads(None)
     np.testing.assert_allclose(run.y[0], y, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(run.dx[0], dx, rtol=1e-5, atol=1e-5)
+
+
+def test_kernels_run_in_several_threads_at_once(run_kernel):
+    text = fields("num_output: 32 kernel_size: 3 stride: 2")  # its weight gradient uses scratch space
+    runs = [
+        run_kernel("Convolution", text, (2, 16, 15, 16), seed=seed).forward().backward() for seed in range(2)
+    ]
+    expected = [(run.y[0].copy(), run.dx[0].copy()) for run in runs]
+
+    def repeat(run):
+        for _ in range(30):
+            run._compute(run.kernel.forward)
+            run._compute(run.kernel.backward)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(repeat, runs))
+    for run, (y, dx) in zip(runs, expected, strict=True):
+        np.testing.assert_array_equal(run.y[0], y)
+        np.testing.assert_array_equal(run.dx[0], dx)
+        grad = (
+            31
+            * run_kernel("Convolution", text, (2, 16, 15, 16), seed=run.case.seed)
+            .forward()
+            .backward()
+            .params["W"]
+            .grad
+        )
+        np.testing.assert_allclose(run.params["W"].grad, grad, rtol=1e-3, atol=1e-2)
