@@ -64,7 +64,7 @@ def kernel_variants(case: LayerCase, engines: Sequence[Engine | str]) -> Iterato
         engine = get_engine(name) if isinstance(name, str) else name
         for kernel in engine.kernels(case.type):
             for layout in LAYOUTS:
-                if not kernel.refuses(Run(case, Variant(layout=layout)).kernel.site):
+                if not kernel.refuses(Run(case, Variant(None, layout, engine.dtype, engine)).kernel.site):
                     yield Variant(kernel, layout, engine.dtype, engine)
 
 
