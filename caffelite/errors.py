@@ -35,6 +35,10 @@ class NetError(CaffeliteError, ValueError):
     exit_code = 2
 
 
+class UnknownNameError(NetError):
+    """A layer type or a blob name that there is not; it never follows from another problem of the same layer."""
+
+
 class ShapeError(NetError):
     """Shapes that do not fit a layer."""
 

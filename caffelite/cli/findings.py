@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from caffelite.cli.nets import without_data
-from caffelite.errors import CaffeliteError, NetError, Problem, PrototxtError
+from caffelite.errors import CaffeliteError, NetError, Problem, PrototxtError, UnknownNameError
 from caffelite.graph.build import build_graph
 from caffelite.graph.problems import NetErrors
 from caffelite.graph.state import State
@@ -32,6 +32,7 @@ class Finding:
     text: str
     exit_code: int = NetError.exit_code
     phases: set[Phase] = field(default_factory=set, compare=False)
+    follows: bool = False  # may be a consequence of another problem in the same layer
 
     def __str__(self) -> str:
         only = f" (phase {min(self.phases).name})" if len(self.phases) == 1 else ""
@@ -78,8 +79,7 @@ def _check_net(text: bytes, path: str, states: Sequence[State], shapes: Mapping[
     lines = sorted(where.at().line for where in source.origins)
     broken = {bisect_right(lines, problem.location.line) for problem in reading.problems}
     for finding in _check_graphs(source, states, shapes):
-        # What a layer with a misread field complains about may only follow from that.
-        if bisect_right(lines, finding.location.line) not in broken:
+        if not finding.follows or bisect_right(lines, finding.location.line) not in broken:
             findings.append(finding)
     return sorted(findings, key=lambda finding: finding.location)
 
@@ -150,11 +150,12 @@ def _finding(error: CaffeliteError, path: str) -> Finding:
     if isinstance(error, PrototxtError):
         return _from_problem(error.problems[0])
     text = str(error)
+    follows = not isinstance(error, UnknownNameError)
     place = _PLACE.search(text)
     if place is None:
-        return Finding(Location(path), text, error.exit_code)
+        return Finding(Location(path), text, error.exit_code, follows=follows)
     location = Location(place["file"], int(place["line"]), int(place["column"]))
-    return Finding(location, f"{text[: place.start()]}: {text[place.end() :]}", error.exit_code)
+    return Finding(location, f"{text[: place.start()]}: {text[place.end() :]}", error.exit_code, follows=follows)
 
 
 def _from_problem(problem: Problem) -> Finding:

@@ -97,7 +97,7 @@ def _make_layer(
         cls = lookup(message.type, entry.where.at("type"), message.name)
         return cls(message, Phase(message.phase), entry.where, session, random)
     except CaffeliteError:
-        wires.miss(message)
+        wires.abandon(entry)
         raise
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from caffelite.errors import NetError, layer_message
+from caffelite.errors import NetError, UnknownNameError, layer_message
 from caffelite.graph.graph import Node, Value
 from caffelite.graph.problems import Problems
 from caffelite.graph.state import Entry
@@ -40,6 +40,12 @@ class Wires:
         node.tops = tuple(self._top(entry, node, position, name) for position, name in enumerate(message.top))
         node.tops += self._automatic_tops(layer, node)
         return node
+
+    def abandon(self, entry: Entry) -> None:
+        """For a layer that could not be made: its bottoms are looked up all the same, its tops are missing."""
+        for position, name in enumerate(entry.message.bottom):
+            self._bottom(entry, position, name)
+        self.miss(entry.message)
 
     def miss(self, message: Any) -> None:
         """Remembers the tops of a layer that could not be built, so that their readers do not complain too."""
@@ -97,7 +103,7 @@ class Wires:
                 f"'{name}' is a top of layer '{layer.name}' at {where.at()}, which stands later in the file or "
                 "belongs to another phase, level or stage; move that layer up or include it here"
             )
-        return NetError(
+        return UnknownNameError(
             layer_message(
                 message.name, message.type, entry.where.at("bottom", position),
                 f"bottom '{name}' is produced by no earlier layer", fix=fix,

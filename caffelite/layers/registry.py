@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import entry_points
 
-from caffelite.errors import NetError, UsageError
+from caffelite.errors import UnknownNameError, UsageError
 from caffelite.layers.base import Layer
 from caffelite.prototxt.suggest import did_you_mean
 from caffelite.types import Location
@@ -30,12 +30,12 @@ def register(type_: str, layer: type[Layer]) -> None:
 
 
 def lookup(type_: str, location: Location | None = None, name: str = "") -> type[Layer]:
-    """The class of a layer type. Raises NetError with a suggestion for an unknown one."""
+    """The class of a layer type. Raises UnknownNameError with a suggestion for an unknown one."""
     if type_ in _users:
         return _users[type_]
     found = _shipped(type_) or _plugged(type_)
     if found is None:
-        raise NetError(_unknown(type_, location, name))
+        raise UnknownNameError(_unknown(type_, location, name))
     return found
 
 
