@@ -64,7 +64,7 @@ class Net(nn.Module):
 
     def run(self, layer, x):
         kind, fields = layer["type"], layer["fields"]
-        part = self.parts[layer["name"].replace(".", "_")] if layer["name"].replace(".", "_") in self.parts else None
+        part = dict(self.parts).get(layer["name"].replace(".", "_"))
         if kind == "Split":
             return [x[0]] * len(layer["tops"])
         if kind == "Scale":

@@ -28,8 +28,10 @@ def set_random_seed(seed: int) -> None:
 
 
 def engine() -> str:
+    """The engine of nets that name none."""
     return _engine
 
 
 def seed() -> int:
+    """The seed of nets that name none; -1 takes a fresh one each time."""
     return _seed
