@@ -32,11 +32,13 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     the temporary file is removed and a file that was at ``path`` before stays as it was.
 
     Raises:
-        SnapshotError: the operating system refused to write (disk full, no such directory, no permission).
+        SnapshotError: the operating system refused to write (disk full, no such directory, no permission), or
+            ``path`` is something that no file may take the place of.
     """
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
+        _check_replaceable(target)
         yield temporary
         _sync(temporary, os.O_RDWR)
         os.replace(temporary, target)
@@ -88,6 +90,14 @@ def check_writable(prefix: str | os.PathLike[str]) -> None:
     finally:
         with suppress(OSError):
             probe.unlink(missing_ok=True)
+
+
+def _check_replaceable(target: Path) -> None:
+    """A rename puts a file in the place of whatever is there, of ``/dev/null`` too."""
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if target.exists() and not target.is_file():
+        raise FileExistsError(errno.EEXIST, "it is a device or a pipe, and a file would replace it")
 
 
 def _sync(path: Path, flags: int) -> None:

@@ -115,9 +115,18 @@ def test_a_directory_that_refuses_writing(target, monkeypatch, code):
 
 
 def test_a_directory_at_the_target_is_left_alone(tmp_path):
-    with pytest.raises(SnapshotError, match="Is a directory"), atomic_write(tmp_path) as file:
-        file.write(b"x")
+    with pytest.raises(SnapshotError, match="Is a directory"), atomic_write(tmp_path):
+        pytest.fail("the block must not run")
     assert tmp_path.is_dir()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names on this system")
+def test_a_device_or_pipe_at_the_target_is_left_alone(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(SnapshotError, match="a device or a pipe"), atomic_write(pipe):
+        pytest.fail("the block must not run")
+    assert pipe.is_fifo()
 
 
 def test_a_file_system_that_cannot_sync_directories(target, monkeypatch):
