@@ -75,11 +75,13 @@ class Model:
         self.storage = Storage(self.engine)
         graph = self._build({})
         _check_memory(graph, np.dtype(self.engine.dtype).itemsize)
-        self.params: dict[str, list[Param]] = self._make_params(graph, share)
+        self.params: dict[str, list[Param]] = self._make_params(graph)
         self.executor = self._executor_for(graph)
-        own = [] if share else blobs_in_net(graph.nodes, source.file or "the net's message")
+        own = blobs_in_net(graph.nodes, source.file or "the net's message")
         if own:
             load_params(self, own, source.file or "the net's message")
+        if share:
+            self.share_params(share)
 
     @classmethod
     def load(cls, net: str | Path, weights: str | Path | None = None, **options: Any) -> Model:
@@ -135,7 +137,7 @@ class Model:
         self.executor = known or self._executor_for(self._build(wanted), key)
         self._shapes = wanted
         self._plans.move_to_end(key)
-        self.executor.activate()
+        self.executor.prepare()
 
     def _check_free(self, shapes: Shapes) -> None:
         free = {value.name for node in self.nodes if node.type == "Input" or node.layer.source for value in node.tops}
@@ -188,15 +190,11 @@ class Model:
 
     # -- parameters -------------------------------------------------------------------------------------
 
-    def _make_params(self, graph: Graph, share: Model | None) -> dict[str, list[Param]]:
+    def _make_params(self, graph: Graph) -> dict[str, list[Param]]:
         params: dict[str, list[Param]] = {}
         for node in graph.nodes:
-            theirs = share.params.get(node.name) if share and node.params else None
             mine = params.setdefault(node.name, [])
-            if theirs:
-                _check_shared(node, theirs)
-                mine += theirs
-            for use in node.params[len(mine) :]:
+            for use in node.params:
                 mine.append(self._make_param(use, params))
         return params
 

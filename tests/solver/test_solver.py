@@ -231,6 +231,17 @@ def test_scores_are_means_and_test_nets_share_parameters(make):
         scores["accuracy"]
 
 
+def test_a_backward_pass_of_a_test_net_leaves_the_gradients_of_training_alone(make):
+    solver = make(TESTED)
+    solver.step(1)
+    tested = solver.test_nets[0]
+    before = solver.net.params["ip1"][0].grad.copy()
+    tested.forward()
+    tested.backward()
+    assert tested.params["ip1"][0].grad.any()
+    assert np.array_equal(solver.net.params["ip1"][0].grad, before)
+
+
 def test_batch_norm_of_test_nets_uses_the_statistics_of_training(make):
     net = (
         PARABOLA.replace("dim: 1 }", "dim: 3 }").replace(
