@@ -107,12 +107,6 @@ class Executor:
         """Whether it holds arrays that the net has replaced by larger ones."""
         return 0 <= self._generation < self.storage.replaced
 
-    def activate(self) -> None:
-        """Takes the shared memory over from the plan for another shape."""
-        self.prepare()
-        if self._backward_ready:
-            self._fill_diffs()
-
     def forget(self) -> None:
         """Binds anew at the next pass (parameters were exchanged)."""
         self._generation = -1

@@ -97,6 +97,14 @@ def test_a_shape_that_a_layer_refuses(engine) -> None:
     same(run(net, (2, 3, 6, 5)), want)
 
 
+def test_inputs_are_reshaped_one_by_one() -> None:
+    text = 'layer { name: "in" type: "Input" top: "x" top: "y" input_param { shape { dim: 2 dim: 3 } } }'
+    net = model(text)
+    net.reshape({"x": (5, 3)})
+    net.reshape({"y": (4, 3)})
+    assert [net.blob(name).shape for name in "xy"] == [(5, 3), (4, 3)]
+
+
 def test_only_inputs_are_free() -> None:
     with pytest.raises(UsageError, match=r"cannot reshape blob 'conv': its shape follows from the net's inputs \(x\)"):
         model().reshape({"conv": (1, 2, 3, 4)})
@@ -227,6 +235,7 @@ def test_sharing_within_one_layer() -> None:
 
 def test_a_second_net_with_the_same_weights(engine) -> None:
     one, two = model(engine=engine), model(engine=engine, seed=9)
+    run(two, (2, 3, 6, 5))  # kernels have packed their own weights by then
     two.share_params(one)
     same(run(two, (2, 3, 6, 5)), run(one, (2, 3, 6, 5)), 1e-6)
     one.params["conv"][0].data[...] *= 2

@@ -84,7 +84,7 @@ def _post(
         return None
     top = node.tops[0]
     reader = top.reader
-    if reader is None or top.loss_weight or len(reader.tops) != 1 or len(reader.bottoms) != 1:
+    if reader is None or len(reader.tops) != 1 or len(reader.bottoms) != 1:
         return None
     step = steps[reader]
     same_blob = reader.tops[0].name == top.name

@@ -52,21 +52,19 @@ class Placer:
         for top in node.tops:
             operand = Operand(top.shape, self.layouts[top], self.dtype)
             buffer = None
-            if step.view:
+            if step.view or step.absorbed_by is not None:  # if absorbed, nobody looks at the value in between
                 buffer = self.data[node.bottoms[0]].buffer
             elif top in inplace:
-                buffer = self._grant(step, inplace[top], top)
-            elif step.absorbed_by is not None:
-                buffer = self.data[node.bottoms[0]].buffer  # nobody looks at the value in between
+                buffer = self._grant(step, inplace[top])
             if buffer is None:
                 buffer = self._new(str(top), operand.nbytes, "data")
             self.data[top] = Placement(buffer, operand)
             self._sharing[buffer].append(top)
 
-    def _grant(self, step: Step, bottom: Value, top: Value) -> Buffer | None:
+    def _grant(self, step: Step, bottom: Value) -> Buffer | None:
         """The bottom's buffer if it may be overwritten, else None and a note that says who still reads it."""
         buffer = self.data[bottom].buffer
-        refusal = "" if step.kernel.inplace or step.absorbed_by else f"its kernel '{step.kernel.name}' cannot"
+        refusal = "" if step.kernel.inplace else f"its kernel '{step.kernel.name}' cannot"
         for value in self._sharing[buffer]:
             refusal = refusal or self._still_read(value, step.node)
         if not refusal:
@@ -161,9 +159,6 @@ class Placer:
         total = len(self.steps)
         for step in self.steps:
             forward, back = step.node.index, 2 * total - 1 - step.node.index
-            if step.absorbs is not None:
-                for top in step.absorbs.node.tops:
-                    self.data[top].buffer.use(forward)
             for value in (*step.node.bottoms, *step.node.tops):
                 self.data[value].buffer.use(forward)
             for placement in step.saved.values():

@@ -184,6 +184,11 @@ def test_inference_grants_what_training_refuses(planned) -> None:
     assert planned(text, Phase.TEST, backward=False).notes == []
 
 
+def test_a_kernel_that_cannot_is_not_asked_to(planned) -> None:
+    text = IMAGE + 'layer { name: "lrn" type: "LRN" bottom: "x" top: "x" }'
+    assert planned(text, Phase.TEST, backward=False).notes == ["lrn: not in place, its kernel 'array' cannot (+480 bytes)"]
+
+
 def test_an_input_may_be_overwritten_and_written_again() -> None:
     text = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }' + (
         'layer { name: "scale" type: "Scale" bottom: "x" top: "x" scale_param { filler { value: 2 } } }'
