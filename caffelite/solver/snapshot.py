@@ -1,17 +1,22 @@
 """Snapshots: ``PREFIX_iter_N.caffemodel`` and ``.solverstate``, with ``.h5`` behind for HDF5.
 
 Weights are written first and the state last, each whole or not at all: a state file that is there has its
-weights. Both hold float32: a run in float64 goes on from rounded numbers.
+weights. It keeps a checksum of them, since another run may have been killed after it wrote its own over them.
+Both hold float32: a run in float64 goes on from rounded numbers.
 
 Source of names and contents: ``Solver::Snapshot`` and ``SGDSolver::SnapshotSolverState`` of BVLC Caffe.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from caffelite.atomic import check_writable
 from caffelite.errors import MissingFileError, WeightsError
@@ -20,7 +25,15 @@ from caffelite.model import Model
 from caffelite.params import Param
 from caffelite.solver.lines import Lines
 from caffelite.types import shape_text
-from caffelite.weights import SolverState, load_state, shapes_match, write_hdf5_state, write_solverstate
+from caffelite.weights import (
+    LayerWeights,
+    SolverState,
+    load_state,
+    load_weights,
+    shapes_match,
+    write_hdf5_state,
+    write_solverstate,
+)
 
 VERSION = 1  # of what a state holds beyond Caffe's
 _HDF5 = 0  # SolverParameter.SnapshotFormat
@@ -98,15 +111,49 @@ def read_state(
     return state
 
 
-def find_weights(path: str | Path, learned_net: str, root: Path) -> Path:
+def checksum(learnables: Sequence[tuple[ParamUse, Param]]) -> int:
+    """Of the weights that a snapshot holds; a state keeps it, so as to know its own."""
+    return _checksum(param.data for _, param in learnables)
+
+
+def find_weights(
+    path: str | Path, state: SolverState, root: Path, learnables: Sequence[tuple[ParamUse, Param]]
+) -> tuple[Path, list[LayerWeights]]:
     """The weights that belong to a state: as it names them, else the file of that name beside it.
 
-    Raises MissingFileError with both places.
+    Raises MissingFileError with both places, and WeightsError if what is there was not saved with the state
+    (another run has written to the same prefix).
     """
-    named = root / learned_net
+    named = root / state.learned_net
     beside = Path(path).parent / named.name
-    for candidate in (named, beside):
-        if candidate.exists():
-            return candidate
-    fix = f"put them there, or beside the state as '{beside}'"
-    raise MissingFileError(named, f"the weights of solver state '{path}',", fix)
+    found = [candidate for candidate in dict.fromkeys((named, beside)) if candidate.exists()]
+    if not found:
+        fix = f"put them there, or beside the state as '{beside}'"
+        raise MissingFileError(named, f"the weights of solver state '{path}',", fix)
+    for candidate in found:
+        weights = load_weights(candidate)
+        if state.extra.get("weights") in (None, _checksum(_learned(weights, learnables))):
+            return candidate, weights
+    raise WeightsError(
+        f"'{path}': expected the weights that were saved with it, got others in '{found[0]}'\n"
+        "  Fix: another run has written to this prefix; resume from another of its snapshots, "
+        "or start from the weights alone (-weights)"
+    )
+
+
+def _learned(
+    weights: Sequence[LayerWeights], learnables: Sequence[tuple[ParamUse, Param]]
+) -> Iterator[npt.NDArray[Any]]:
+    layers = {layer.name: layer.blobs for layer in reversed(weights)}
+    for use, _ in learnables:
+        blobs = layers.get(use.layer, [])
+        blob = blobs[use.index] if use.index < len(blobs) else None
+        if blob is not None:
+            yield blob
+
+
+def _checksum(arrays: Iterable[npt.NDArray[Any]]) -> int:
+    total = 0
+    for array in arrays:
+        total = zlib.crc32(np.ascontiguousarray(array, "<f4").reshape(-1).view(np.uint8).data, total)
+    return total

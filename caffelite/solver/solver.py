@@ -23,6 +23,7 @@ from typing import Any
 
 from caffelite.engine import get_engine
 from caffelite.errors import NotFiniteError, UsageError
+from caffelite.loading import load_params
 from caffelite.logs.log import Log, get_log
 from caffelite.model import Model
 from caffelite.plan.kernel import Engine
@@ -34,7 +35,7 @@ from caffelite.solver.lines import Lines, outputs_of
 from caffelite.solver.nets import build_test_nets, build_train_net
 from caffelite.solver.policies import current_step, learning_rate
 from caffelite.solver.rules import RULES
-from caffelite.solver.snapshot import VERSION, Snapshots, find_weights, read_state
+from caffelite.solver.snapshot import VERSION, Snapshots, checksum, find_weights, read_state
 from caffelite.solver.testing import Scores, run_test
 from caffelite.solver.updater import Updater
 from caffelite.weights import SolverState
@@ -320,6 +321,7 @@ class Solver:
             "type": self.param.type,
             "seed": self.net.random.seed,
             "losses": list(self._losses),
+            "weights": checksum(self.net.learnables),
             "train": self.net.state_dict(),
             "test": tests if tests is not None else [net.state_dict() for net in self.test_nets],
         }
@@ -333,10 +335,12 @@ class Solver:
         weights, history and ``iter`` are then as before.
         """
         updater = self._updater
-        state = read_state(path, self.net.learnables, updater.rule.histories, self.param.type)
+        learnables = self.net.learnables
+        state = read_state(path, learnables, updater.rule.histories, self.param.type)
+        found = find_weights(path, state, self._root, learnables) if state.learned_net else None
         self._restore_extra(state.extra)
-        if state.learned_net:
-            self.net.load_weights(find_weights(path, state.learned_net, self._root))
+        if found:
+            load_params(self.net, found[1], str(found[0]))
         self._lines.message(f"{self.param.type}Solver: restoring history", "sgd_solver.cpp:336")
         updater.load_history(state.history)
         self.iter, self._step_of_policy = state.iter, state.current_step

@@ -216,8 +216,30 @@ def test_moved_snapshots_are_found_beside_each_other(make, tmp_path):
     solver.restore(tmp_path / "elsewhere" / "snap_iter_2.solverstate")
     assert solver.iter == 2
     (tmp_path / "elsewhere" / "snap_iter_2.caffemodel").unlink()
+    before = everything(solver := make(seed=9))
     with pytest.raises(MissingFileError, match="Fix: put them there, or beside the state as '.*elsewhere"):
-        make().restore(tmp_path / "elsewhere" / "snap_iter_2.solverstate")
+        solver.restore(tmp_path / "elsewhere" / "snap_iter_2.solverstate")
+    assert everything(solver) == before
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_weights_of_another_run_are_refused(make, tmp_path, format_):
+    fields, end = f"max_iter: 2 snapshot_format: {format_}", FORMATS[format_]
+    first = make(fields)
+    first.solve()
+    (tmp_path / "kept").mkdir()
+    for file in tmp_path.glob("snap*"):
+        shutil.copy(file, tmp_path / "kept")
+    other = make(fields, seed=7)
+    other.step(2)
+    other.net.save(tmp_path / f"snap_iter_2.caffemodel{end}")  # and was killed before its state
+    solver = make(fields)
+    before = everything(solver)
+    with pytest.raises(WeightsError, match="expected the weights that were saved with it, got others"):
+        solver.restore(tmp_path / f"snap_iter_2.solverstate{end}")
+    assert everything(solver) == before
+    solver.restore(tmp_path / "kept" / f"snap_iter_2.solverstate{end}")  # its own lie beside it
+    assert everything(solver)[:3] == everything(first)[:3]
 
 
 def test_a_state_without_our_part_is_restored_with_a_remark(make, records, tmp_path):
