@@ -78,7 +78,9 @@ def _out_of_range(layer: Layer, label: Any, index: int, classes: int, ignore: in
 
 
 def check_labels(layer: Layer, x: Shape, label: Shape, axis: int) -> None:
-    """Raises ShapeError unless there is one label for each item and place of the scores."""
+    """Raises ShapeError unless there is one label for each item and place of the scores, and a class."""
+    if not x[axis]:
+        raise layer.shape_error(f"at least 1 class along axis {axis}", f"x={x}")
     expected = count(x[:axis]) * count(x[axis + 1 :])
     if count(label) != expected:
         raise layer.shape_error(

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from caffelite.errors import NetError, ShapeError, layer_message
 from caffelite.fillers import objection
+from caffelite.layers._forks import fork_fields
 from caffelite.prototxt.source import NO_SOURCE, Where
 from caffelite.types import Location, Phase, Shape
 
@@ -64,6 +65,7 @@ class Layer:
     paired: ClassVar[bool] = False  # as many tops as bottoms, top i from bottom i
     unforced: ClassVar[tuple[str, ...]] = ()  # bottoms that force_backward does not reach (labels)
     source: ClassVar[bool] = False  # makes data by itself; shapes of its tops may change between passes
+    extensions: ClassVar[tuple[str, ...]] = ()  # fields of Caffe's forks that it understands
 
     def __init__(
         self,
@@ -84,6 +86,7 @@ class Layer:
         self.params: list[ParamSpec] = []
         self.saved: list[SavedSpec] = []
         self.absent: set[str] = set()  # names in forward and backward that are None here
+        self._refuse_forks()
         self.setup()
 
     def setup(self) -> None:
@@ -152,11 +155,28 @@ class Layer:
         """A ShapeError about a bottom: ``raise self.shape_error("x (N, *S)", x)``."""
         return ShapeError(layer_message(self.name, self.type, self.location(), f"expected {expected}", str(got), fix))
 
+    def choice(self, field: str, *known: str) -> str:
+        """The name of an enum field's value. Raises NetError for one that is not known, but to a fork of Caffe."""
+        name = enum_name(self.p, field)
+        if name not in known:
+            raise self.error(f"{field} {', '.join(known[:-1])} or {known[-1]}", name, field=field)
+        return name
+
     def axis(self, axis: int, ndim: int, field: str = "axis") -> int:
         """Canonical form of an axis parameter, negative ones counted from the end. Raises NetError."""
+        if not ndim:
+            raise self.shape_error("a bottom with at least 1 axis", "a scalar")
         if not -ndim <= axis < ndim:
             raise self.error(f"an axis from {-ndim} to {ndim - 1} for a bottom with {ndim} axes", axis, field=field)
         return axis % ndim
+
+    def _refuse_forks(self) -> None:
+        for param, field in fork_fields(self.spec):
+            if field not in self.extensions:
+                where = self.location(param, field)
+                expected = f"fields of BVLC Caffe in {param}"
+                fix = f"drop {field}, a field of a fork of Caffe, if the net can do without what it does"
+                raise NetError(layer_message(self.name, self.type, where, f"expected {expected}", field, fix))
 
 
 def enum_name(message: Any, field: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from caffelite.layers.base import Layer, enum_name
+from caffelite.layers.base import Layer
 from caffelite.types import Shape
 
 
@@ -28,7 +28,7 @@ class Eltwise(Layer):
     backward: Callable[..., None]
 
     def setup(self) -> None:
-        self.operation = enum_name(self.p, "operation")
+        self.operation = self.choice("operation", "SUM", "PROD", "MAX")
         bottoms, coeffs = len(self.spec.bottom), list(self.p.coeff)
         if bottoms < 2:
             raise self.error("at least 2 bottoms", bottoms)

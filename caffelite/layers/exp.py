@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import exp, log
+from math import exp, inf, log
 from typing import Any, ClassVar
 
 from caffelite.layers._elementwise import Elementwise
@@ -25,7 +25,7 @@ class Exp(Elementwise):
             raise self.error("base > 0, or -1 for e", f"{p.base:g}", field="base")
         log_base = 1.0 if p.base == -1 else log(p.base)
         self.inner = log_base * p.scale
-        self.outer = exp(log_base * p.shift)
+        self.outer = _exp(log_base * p.shift)
 
     def forward(self, xp: Any, x: Any, y: Any) -> None:
         xp.multiply(x, self.inner, out=y)
@@ -35,3 +35,10 @@ class Exp(Elementwise):
     def backward(self, xp: Any, y: Any, dy: Any, dx: Any) -> None:
         if dx is not None:
             xp.multiply(dy, y * self.inner, out=dx)
+
+
+def _exp(x: float) -> float:
+    try:
+        return exp(x)
+    except OverflowError:
+        return inf

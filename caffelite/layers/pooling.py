@@ -41,7 +41,7 @@ class Pooling(Layer):
     windows: Windows
 
     def setup(self) -> None:
-        self.method = enum_name(self.p, "pool")
+        self.method = self.choice("pool", "MAX", "AVE", "STOCHASTIC")
         if len(self.spec.top) > 1 and self.method != "MAX":
             raise self.error("pool: MAX for a second top (the mask)", self.method, field="pool")
         if self.method == "MAX":
@@ -90,7 +90,8 @@ class Pooling(Layer):
                 f"kernel {kernel}, stride {stride}, pad {pad}, x (N, C, {', '.join(map(str, sizes))})",
                 "use a smaller kernel_size, a larger image, or global_pooling: true",
             )
-        return Windows(kernel, stride, pad, sizes, out)
+        reach = tuple(min(k, size + 2 * a) for k, size, a in zip(kernel, sizes, pad, strict=True))
+        return Windows(reach, stride, pad, sizes, out)  # what lies beyond the padding counts nowhere
 
     def _count(self, size: int, kernel: int, stride: int, pad: int) -> int:
         span = size + 2 * pad - kernel

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from caffelite.layers.base import Layer, enum_name
+from caffelite.layers.base import Layer
 from caffelite.types import Shape, count
 
 
@@ -23,7 +23,7 @@ class Reduction(Layer):
     message: ClassVar[str] = "reduction_param"
 
     def setup(self) -> None:
-        self.operation = enum_name(self.p, "operation")
+        self.operation = self.choice("operation", "SUM", "ASUM", "SUMSQ", "MEAN")
         if self.operation in ("ASUM", "SUMSQ"):
             self.backward = self._backward_from_x  # type: ignore[method-assign,assignment]  # names x
 
@@ -48,4 +48,4 @@ class Reduction(Layer):
             dx[...] = slope * self._stretched(dy, dx) * self.coeff
 
     def _stretched(self, dy: Any, dx: Any) -> Any:
-        return dy.reshape(*dy.shape, *(1,) * (dx.ndim - dy.ndim))
+        return dy.reshape((*dy.shape, *(1,) * (dx.ndim - dy.ndim)))

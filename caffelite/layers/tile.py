@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from caffelite.layers._joints import parts
@@ -29,15 +29,17 @@ class Tile(Layer):
     def infer(self, shapes: Sequence[Shape]) -> list[Shape]:
         x = shapes[0]
         self.along = axis = self.axis(self.p.axis, len(x))
-        self.sizes = (x[axis],) * self.p.tiles
         return [(*x[:axis], x[axis] * self.p.tiles, *x[axis + 1 :])]
 
     def forward(self, xp: Any, x: Any, y: Any) -> None:
-        for part in parts(y, self.sizes, self.along):
+        for part in self._tiles(y):
             part[...] = x
 
     def backward(self, xp: Any, dy: Any, dx: Any) -> None:
         if dx is not None:
             dx[...] = 0
-            for part in parts(dy, self.sizes, self.along):
+            for part in self._tiles(dy):
                 dx += part
+
+    def _tiles(self, y: Any) -> Iterator[Any]:
+        return parts(y, (y.shape[self.along] // self.p.tiles,) * self.p.tiles, self.along)
