@@ -260,6 +260,11 @@ class _Worker:
         self._commands.close()
         self._replies.close()
 
+    def disown(self) -> None:
+        """Leaves the process to our parent."""
+        self.process.returncode = 0  # else subprocess warns that it still runs
+        self.ring.close()
+
     def end(self) -> None:
         """Waits for that, but not for long."""
         try:
@@ -302,12 +307,11 @@ class _Replies:
 
 
 def _end(workers: list[_Worker], creator: int) -> None:
-    if os.getpid() != creator:  # a forked child: the workers are its parent's
-        return
+    forked = os.getpid() != creator  # then the workers are our parent's, only the copies of the pipes are ours
     for worker in workers:
         worker.hang_up()
     for worker in workers:
-        worker.end()
+        worker.disown() if forked else worker.end()
 
 
 def _pickle(maker: BatchMaker, owner: Owner) -> bytes:

@@ -243,7 +243,7 @@ def script(tmp_path, tail=""):
     (tmp_path / "train.py").write_text(SCRIPT + tail)
     paths = os.pathsep.join([os.fspath(HERE), os.fspath(HERE.parent.parent)])
     process = subprocess.Popen(
-        [sys.executable, os.fspath(tmp_path / "train.py")],
+        [sys.executable, "-W", "error", os.fspath(tmp_path / "train.py")],
         env={**os.environ, "PYTHONPATH": paths},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -269,6 +269,22 @@ def test_a_script_that_fails_ends(tmp_path):
     process, worker = script(tmp_path, "1 / 0")
     code, _, errors = finish(process)
     assert code == 1 and errors.rstrip().endswith("ZeroDivisionError: division by zero")
+    assert gone(worker)
+
+
+def test_a_fork_that_ends_or_drops_the_feed_leaves_it_to_the_parent(tmp_path):
+    tail = """
+for drops in (True, False):
+    child = os.fork()
+    if not child:
+        if drops:
+            del feed
+        sys.exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    feed.next(into)
+"""
+    process, worker = script(tmp_path, tail)
+    assert finish(process) == (0, "", "")
     assert gone(worker)
 
 
