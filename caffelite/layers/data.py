@@ -28,6 +28,7 @@ class Data(Layer):
     tops: ClassVar[tuple[str, ...]] = ("data", "label?")
     message: ClassVar[str] = "data_param"
     source: ClassVar[bool] = True
+    extensions: ClassVar[tuple[str, ...]] = ("shuffle",)
 
     def setup(self) -> None:
         if self.p.batch_size < 1:
