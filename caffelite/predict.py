@@ -58,7 +58,8 @@ class Predictor:
         """Outputs for inputs of any batch size (and, where the net allows it, any image size).
 
         Inputs go by position or by name; each has the axes of its blob, and may leave out the first one for a
-        single item. Returns new C-contiguous arrays. Raises UsageError for wrong names or axes.
+        single item. Returns new C-contiguous arrays. Raises UsageError for wrong names or axes, and for what are no
+        real numbers.
         """
         given = self._named(arrays, named)
         with self._lock:
@@ -77,6 +78,8 @@ class Predictor:
         return {name: self._shaped(name, np.asarray(value)) for name, value in given.items()}
 
     def _shaped(self, name: str, array: Array) -> Array:
+        if array.dtype.kind not in "biuf":
+            raise UsageError(f"input '{name}': expected real numbers, got an array of {array.dtype}")
         ndim = len(self.model.graph.blobs[name].shape)
         if array.ndim == ndim - 1:
             array = array[np.newaxis]

@@ -114,6 +114,8 @@ def test_memory_is_reused_between_layers(engine) -> None:
         ((IMAGES,), {"data": IMAGES}, r"got 1 by position and \['data'\]"),
         ((), {"dta": IMAGES}, r"got 0 by position and \['dta'\]"),
         ((IMAGES[0, 0],), {}, r"input 'data': expected 4 axes as in \(1, 3, 8, 8\), got \(8, 8\)"),
+        ((IMAGES + 1j,), {}, "input 'data': expected real numbers, got an array of complex64"),
+        ((np.full((1, 3, 8, 8), "x"),), {}, "input 'data': expected real numbers, got an array of <U1"),
     ],
 )
 def test_wrong_arguments(args: tuple, named: dict, message: str) -> None:
