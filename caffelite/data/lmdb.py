@@ -69,7 +69,7 @@ class LmdbReader:
     def pick(self, numbers: Sequence[int] | np.ndarray) -> list[bytes]:
         """The records with these numbers. The first call reads all keys (60,000: 20 ms)."""
         with self._damage():
-            return [self._transaction.get(key) for key in self._all_keys().pick(np.asarray(numbers))]
+            return [self._get(key) for key in self._all_keys().pick(np.asarray(numbers))]
 
     def key(self, number: int) -> str:
         """The key of a record, for messages."""
@@ -86,6 +86,12 @@ class LmdbReader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _get(self, key: bytes) -> bytes:
+        record: bytes | None = self._transaction.get(key)
+        if record is None:
+            raise _damaged(self.path, self._owner, f"there is a key {key!r:.60} without a record")
+        return record
 
     def _seek(self, number: int) -> None:
         if self._at < 0 or number < self._at:
