@@ -152,9 +152,9 @@ def test_truncated(numbered, size):
 def test_a_key_out_of_its_order_is_damage(numbered):
     path = numbered(100) / "data.mdb"
     path.write_bytes(path.read_bytes().replace(b"00000050", b"z0000050"))
-    with LmdbReader(path.parent, LAYER) as reader:
-        with pytest.raises(DataError, match=r"layer 'mnist'.*damaged: there is a key b'z0000050' without a record"):
-            reader.pick(range(100))
+    message = "layer 'mnist'.*damaged: there is a key b'z0000050' without a record"
+    with LmdbReader(path.parent, LAYER) as reader, pytest.raises(DataError, match=message):
+        reader.pick(range(100))
 
 
 def leveldb(folder):
