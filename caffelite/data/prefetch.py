@@ -307,7 +307,7 @@ class _Replies:
 
 
 def _end(workers: list[_Worker], creator: int) -> None:
-    forked = os.getpid() != creator  # then the workers are our parent's, and only these ends of the pipes ours
+    forked = os.getpid() != creator  # then the workers are our parent's
     for worker in workers:
         worker.hang_up()
     for worker in workers:
