@@ -90,3 +90,13 @@ def test_the_absorbed_layer_keeps_its_backward(planned) -> None:
     assert plan.step("relu").node.propagate == (True,)
     text = str(plan)
     assert "fusing+ReLU" in text and "in conv" in text
+
+
+def test_a_fallback_has_a_reason(planned, random_net) -> None:
+    """Where the engine has a kernel for a type and the array body runs, the plan says why."""
+    engine = get_engine("cpu")
+    for seed in range(40):
+        plan = planned(random_net(seed).text, engine=engine)
+        for step in plan.steps:
+            silent = step.kernel.name == "array" and not step.reasons and not step.view
+            assert not silent or not engine.kernels(step.node.type), f"{step.node.name} ({step.node.type}) of\n{plan}"
