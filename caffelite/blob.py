@@ -26,7 +26,9 @@ class Blob:
 
     def _legacy(self, axis: int) -> int:
         if len(self.shape) > 4:
-            raise UsageError(f"num, channels, height and width are for at most 4 axes; this blob has shape {self.shape}")
+            raise UsageError(
+                f"num, channels, height and width are for at most 4 axes; this blob has shape {self.shape}"
+            )
         return self.shape[axis] if axis < len(self.shape) else 1
 
     @property
@@ -69,7 +71,9 @@ class ParamBlob(Blob):
     def reshape(self, *dims: int) -> None:
         """Accepts the shape that the blob has. Raises UsageError for another: weights are shaped by their layer."""
         if tuple(dims) != self.shape:
-            raise UsageError(f"a parameter of shape {self.shape} cannot be reshaped to {tuple(dims)}: its layer gives the shape")
+            raise UsageError(
+                f"a parameter of shape {self.shape} cannot be reshaped to {tuple(dims)}: its layer gives the shape"
+            )
 
 
 class ValueBlob(Blob):

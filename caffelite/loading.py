@@ -64,7 +64,9 @@ def load_params(net: Loadable, weights: Sequence[LayerWeights], path: str) -> Lo
         param.load(array)
     filled = {param.identity for param, _ in found}  # shared params too, of which HDF5 names the owner alone
     report.initial = [
-        name for name, params in net.params.items() if params and filled.isdisjoint(param.identity for param in params)
+        name
+        for name, params in net.params.items()
+        if params and filled.isdisjoint(param.identity for param in params)
     ]
     if weights and not found and any(net.params.values()):
         raise WeightsError(

@@ -131,7 +131,9 @@ class Model:
         wanted = {**self._shapes, **{name: tuple(int(d) for d in shape) for name, shape in shapes.items()}}
         self._check_free(wanted)
         key = tuple(sorted(wanted.items()))
-        for old in [old for old, executor in self._plans.items() if executor.stale and executor is not self.executor]:
+        for old in [
+            old for old, executor in self._plans.items() if executor.stale and executor is not self.executor
+        ]:
             del self._plans[old]  # it would keep alive the memory that the net has outgrown
         known = self._plans.get(key)
         self.executor = known or self._executor_for(self._build(wanted), key)
@@ -140,7 +142,12 @@ class Model:
         self.executor.prepare()
 
     def _check_free(self, shapes: Shapes) -> None:
-        free = {value.name for node in self.nodes if node.type == "Input" or node.layer.source for value in node.tops}
+        free = {
+            value.name
+            for node in self.nodes
+            if node.type == "Input" or node.layer.source
+            for value in node.tops
+        }
         for name in shapes:
             if name not in free:
                 raise UsageError(
@@ -159,7 +166,9 @@ class Model:
             graph, self.engine, observe=self.observe, backward=self.backward_wanted, fuse=self.fuse,
             memory_limit=memory_limit(),
         )  # fmt: skip
-        executor = Executor(plan, self.engine, self.storage, self.params, self.random, self.passes, self.hooks)
+        executor = Executor(
+            plan, self.engine, self.storage, self.params, self.random, self.passes, self.hooks
+        )
         self._plans[key] = executor
         if len(self._plans) > MAX_PLANS:
             self._plans.popitem(last=False)
@@ -183,7 +192,9 @@ class Model:
             if node.layer.source:
                 shapes = node.layer.next_shapes()
                 changed |= {
-                    value.name: shape for value, shape in zip(node.tops, shapes, strict=False) if value.shape != shape
+                    value.name: shape
+                    for value, shape in zip(node.tops, shapes, strict=False)
+                    if value.shape != shape
                 }
         if changed:
             self.reshape(changed)
@@ -219,14 +230,20 @@ class Model:
 
         Raises NetError if the shapes of a layer's params differ, and shares nothing then.
         """
-        found = {node: other.params[node.name] for node in self.nodes if node.params and other.params.get(node.name)}
+        found = {
+            node: other.params[node.name]
+            for node in self.nodes
+            if node.params and other.params.get(node.name)
+        }
         for node, theirs in found.items():
             _check_shared(node, theirs)
         for node, theirs in found.items():
             for use, param in zip(node.params, theirs, strict=True):
                 owner = self.params[use.owner.layer][use.owner.index] if use.owner else None
                 one = owner is not None and owner.shares_with(param)
-                self.params[node.name][use.index] = owner.reshaped(use.spec.shape) if owner and one else param.twin()
+                self.params[node.name][use.index] = (
+                    owner.reshaped(use.spec.shape) if owner and one else param.twin()
+                )
         for executor in self._plans.values():
             executor.forget()
 
@@ -295,7 +312,9 @@ class Model:
             for value in node.tops:
                 if node.type == "Input" and value.name == name:
                     return self.blob(name) if self.observe else self.executor.data(value)
-        raise UsageError(f"net '{self.name}' has no input '{name}', only {', '.join(self.graph.inputs) or 'none'}")
+        raise UsageError(
+            f"net '{self.name}' has no input '{name}', only {', '.join(self.graph.inputs) or 'none'}"
+        )
 
     def outputs(self) -> dict[str, Array]:
         """Copies of the net's outputs, C-contiguous."""
@@ -306,7 +325,10 @@ class Model:
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs besides weights: the count of passes and each layer's state."""
         layers = {node.name: node.layer.state() for node in self.nodes}
-        return {"passes": self.passes.number, "layers": {name: state for name, state in layers.items() if state}}
+        return {
+            "passes": self.passes.number,
+            "layers": {name: state for name, state in layers.items() if state},
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Takes back what ``state_dict`` gave; layers that it does not name stay as they are."""

@@ -81,12 +81,16 @@ class Net:
     @cached_property
     def blobs(self) -> OrderedDict[str, ValueBlob]:
         """Blobs by name, in the order of the net, split ones included."""
-        return OrderedDict((name, ValueBlob(self._model, name, self._pending)) for name in self._model.graph.blobs)
+        return OrderedDict(
+            (name, ValueBlob(self._model, name, self._pending)) for name in self._model.graph.blobs
+        )
 
     @property
     def params(self) -> OrderedDict[str, list[ParamBlob]]:
         """Learnable blobs of the layers that have any."""
-        return OrderedDict((name, [ParamBlob(p) for p in params]) for name, params in self._model.params.items() if params)
+        return OrderedDict(
+            (name, [ParamBlob(p) for p in params]) for name, params in self._model.params.items() if params
+        )
 
     @property
     def layers(self) -> list[LayerView]:
@@ -151,7 +155,11 @@ class Net:
     # -- passes -----------------------------------------------------------------------------------------
 
     def forward(
-        self, blobs: Sequence[str] | None = None, start: str | None = None, end: str | None = None, **kwargs: Array
+        self,
+        blobs: Sequence[str] | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        **kwargs: Array,
     ) -> dict[str, Array]:
         """Runs the net, or the layers from ``start`` to ``end``; keywords set all inputs. Returns live views."""
         first = self._layer_names.index(start) if start is not None else 0
@@ -166,7 +174,11 @@ class Net:
         return {name: self.blobs[name].data for name in shown}
 
     def backward(
-        self, diffs: Sequence[str] | None = None, start: str | None = None, end: str | None = None, **kwargs: Array
+        self,
+        diffs: Sequence[str] | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        **kwargs: Array,
     ) -> dict[str, Array]:
         """Runs gradients, from ``start`` down to ``end``; keywords set all outputs' diffs. Returns live views."""
         first = self._layer_names.index(start) if start is not None else None
@@ -199,7 +211,9 @@ class Net:
         self, blobs: Sequence[str] | None = None, diffs: Sequence[str] | None = None, **kwargs: Array
     ) -> tuple[dict[str, Array], dict[str, Array]]:
         """As ``forward_all``, each batch also backward; keywords give inputs and the diffs of outputs."""
-        given = [{name: kwargs[name] for name in names if name in kwargs} for names in (self.inputs, self.outputs)]
+        given = [
+            {name: kwargs[name] for name in names if name in kwargs} for names in (self.inputs, self.outputs)
+        ]
         outs: dict[str, list[Array]] = {name: [] for name in {*self.outputs, *(blobs or ())}}
         grads: dict[str, list[Array]] = {name: [] for name in {*self.inputs, *(diffs or ())}}
         nothing: dict[str, Array] = {}
@@ -217,7 +231,9 @@ class Net:
         for start in range(0, items, size):
             batch = {name: np.asarray(array[start : start + size]) for name, array in blobs.items()}
             missing = size - len(next(iter(batch.values())))
-            yield {n: np.concatenate([a, np.zeros((missing, *a.shape[1:]), a.dtype)]) for n, a in batch.items()}
+            yield {
+                n: np.concatenate([a, np.zeros((missing, *a.shape[1:]), a.dtype)]) for n, a in batch.items()
+            }
 
     def reshape(self) -> None:
         """Lets the net follow inputs whose blobs were reshaped."""

@@ -1,7 +1,7 @@
 """Inference made simple: NumPy arrays in, a dict of arrays out.
 
-    predict = caffelite.load("deploy.prototxt", "weights.caffemodel")
-    probabilities = predict(images)["prob"]
+predict = caffelite.load("deploy.prototxt", "weights.caffemodel")
+probabilities = predict(images)["prob"]
 """
 
 from __future__ import annotations
@@ -41,7 +41,13 @@ class Predictor:
     ):
         source = net if isinstance(net, NetSource) else read_net(net)
         self.model = Model(
-            source, Phase.TEST, engine=engine, precision=precision, seed=seed, backward=False, observe=bool(outputs)
+            source,
+            Phase.TEST,
+            engine=engine,
+            precision=precision,
+            seed=seed,
+            backward=False,
+            observe=bool(outputs),
         )
         self.report: LoadReport | None = None if weights is None else self.model.load_weights(weights)
         self.outputs = [*self.model.graph.outputs, *outputs]
@@ -71,7 +77,11 @@ class Predictor:
 
     def _named(self, arrays: Sequence[Any], named: dict[str, Any]) -> dict[str, Array]:
         given = dict(zip(self.inputs, arrays, strict=False)) | named
-        if len(arrays) > len(self.inputs) or set(given) != set(self.inputs) or len(given) != len(arrays) + len(named):
+        if (
+            len(arrays) > len(self.inputs)
+            or set(given) != set(self.inputs)
+            or len(given) != len(arrays) + len(named)
+        ):
             raise UsageError(
                 f"net '{self.model.name}': expected inputs {self.inputs}, got {len(arrays)} by position and {sorted(named)}"
             )
@@ -84,7 +94,9 @@ class Predictor:
         if array.ndim == ndim - 1:
             array = array[np.newaxis]
         if array.ndim != ndim:
-            raise UsageError(f"input '{name}': expected {ndim} axes as in {self.model.graph.blobs[name].shape}, got {array.shape}")
+            raise UsageError(
+                f"input '{name}': expected {ndim} axes as in {self.model.graph.blobs[name].shape}, got {array.shape}"
+            )
         return array
 
 

@@ -19,7 +19,14 @@ class PySolver:
 
     rule: ClassVar[str] = ""  # what the class's name says; it overrules the file's type
 
-    def __init__(self, solver_file: str, *, engine: str | None = None, precision: str = "float32", seed: int | None = None):
+    def __init__(
+        self,
+        solver_file: str,
+        *,
+        engine: str | None = None,
+        precision: str = "float32",
+        seed: int | None = None,
+    ):
         source = solver_file if isinstance(solver_file, SolverSource) else read_solver(solver_file)
         if self.rule:
             source.message.type = self.rule
@@ -125,7 +132,9 @@ def get_solver(solver_file: str, **options: Any) -> PySolver:
 
 def set_device(device: int) -> None:
     """Chooses a GPU. Raises DeviceError: this build computes on the CPU."""
-    raise DeviceError(f"set_device({device}): this build has no CUDA engine; call set_mode_cpu() and leave set_device out")
+    raise DeviceError(
+        f"set_device({device}): this build has no CUDA engine; call set_mode_cpu() and leave set_device out"
+    )
 
 
 def layer_type_list() -> list[str]:
