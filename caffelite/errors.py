@@ -43,6 +43,9 @@ class ShapeError(NetError):
     """Shapes that do not fit a layer."""
 
 
+_SHOWN_PROBLEMS = 100  # a file that is no prototxt has one on every line
+
+
 @dataclass(frozen=True)
 class Problem:
     """One finding in a text file: where it is, what is wrong and, if known, how to mend it."""
@@ -57,11 +60,17 @@ class Problem:
 
 
 class PrototxtError(NetError):
-    """A text file that could not be read, with all problems found in it (never just the first)."""
+    """A text file that could not be read, with all problems found in it (never just the first).
+
+    The message shows the first of very many; ``problems`` holds all.
+    """
 
     def __init__(self, problems: Sequence[Problem]):
         self.problems = tuple(problems)
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        lines = [str(problem) for problem in self.problems[:_SHOWN_PROBLEMS]]
+        if more := len(self.problems) - len(lines):
+            lines.append(f"and {more} more problems")
+        super().__init__("\n".join(lines))
 
 
 class DataError(CaffeliteError, ValueError):

@@ -118,7 +118,9 @@ class Layer:
 
     # -- for subclasses ---------------------------------------------------------------------------------
 
-    def param(self, name: str, shape: Shape, filler: Any = None, value: float = 0.0, learnable: bool = True) -> None:
+    def param(
+        self, name: str, shape: Shape, filler: Any = None, value: float = 0.0, learnable: bool = True
+    ) -> None:
         """Declares the next blob of ``net.params[layer]``. Raises NetError for a filler that cannot fill it."""
         self.check_filler(filler, shape, name)
         self.params.append(ParamSpec(name, tuple(shape), filler, value, learnable))
@@ -149,11 +151,15 @@ class Layer:
     def error(self, expected: str, got: object = "", fix: str = "", field: str = "") -> NetError:
         """A NetError about a parameter: ``raise self.error("num_output > 0", 0, field="num_output")``."""
         fields = (self.message, field) if field and self.message else (field,) if field else ()
-        return NetError(layer_message(self.name, self.type, self.location(*fields), f"expected {expected}", str(got), fix))
+        return NetError(
+            layer_message(self.name, self.type, self.location(*fields), f"expected {expected}", str(got), fix)
+        )
 
     def shape_error(self, expected: str, got: object = "", fix: str = "") -> ShapeError:
         """A ShapeError about a bottom: ``raise self.shape_error("x (N, *S)", x)``."""
-        return ShapeError(layer_message(self.name, self.type, self.location(), f"expected {expected}", str(got), fix))
+        return ShapeError(
+            layer_message(self.name, self.type, self.location(), f"expected {expected}", str(got), fix)
+        )
 
     def choice(self, field: str, *known: str) -> str:
         """The name of an enum field's value. Raises NetError for one that is not known, but to a fork of Caffe."""
@@ -167,7 +173,9 @@ class Layer:
         if not ndim:
             raise self.shape_error("a bottom with at least 1 axis", "a scalar")
         if not -ndim <= axis < ndim:
-            raise self.error(f"an axis from {-ndim} to {ndim - 1} for a bottom with {ndim} axes", axis, field=field)
+            raise self.error(
+                f"an axis from {-ndim} to {ndim - 1} for a bottom with {ndim} axes", axis, field=field
+            )
         return axis % ndim
 
     def _refuse_forks(self) -> None:

@@ -291,3 +291,11 @@ layer { name: "conv" type: "Convolution" bottom: "b" top: "c" param { lr_mult: 1
         with pytest.raises(PrototxtError) as caught:
             parse_text(text[:offset] + text[offset + len(token) :], "NetParameter", "f")
         assert len(caught.value.problems) == 1, (token, offset, str(caught.value))
+
+
+def test_the_message_of_a_file_with_very_many_problems_stays_short():
+    with pytest.raises(PrototxtError) as caught:
+        parse_text("botom: 1\n" * 5000, "NetParameter", "f")
+    assert len(caught.value.problems) == 5000
+    assert str(caught.value).endswith("\nand 4900 more problems")
+    assert len(str(caught.value)) < 20_000
