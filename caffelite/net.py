@@ -164,7 +164,7 @@ class Net:
         """Runs the net, or the layers from ``start`` to ``end``; keywords set all inputs. Returns live views."""
         first = self._layer_names.index(start) if start is not None else 0
         last = self._layer_names.index(end) if end is not None else None
-        shown = set(self.top_names[end] if end is not None else self.outputs) | set(blobs or ())
+        shown = dict.fromkeys([*(self.top_names[end] if end is not None else self.outputs), *(blobs or ())])
         if kwargs:
             self._check_names(kwargs, self.inputs, "Input blob arguments do not match net inputs.")
             for name, array in kwargs.items():
@@ -183,7 +183,7 @@ class Net:
         """Runs gradients, from ``start`` down to ``end``; keywords set all outputs' diffs. Returns live views."""
         first = self._layer_names.index(start) if start is not None else None
         last = self._layer_names.index(end) if end is not None else 0
-        shown = set(self.bottom_names[end] if end is not None else self.inputs) | set(diffs or ())
+        shown = dict.fromkeys([*(self.bottom_names[end] if end is not None else self.inputs), *(diffs or ())])
         if kwargs:
             self._check_names(kwargs, self.outputs, "Top diff arguments do not match net outputs.")
             for name, array in kwargs.items():
