@@ -92,7 +92,9 @@ class Executor:
         for step in self.plan.steps:
             params = {use.spec.name: self._params[step.node.name][use.index] for use in step.node.params}
             step.kernel.bind(self._forward_arrays(step), params, partial(self._generator, step.node.key))
-        self._whole_forward = [call for step in self.plan.steps for call in self._forward_calls(step, fused=True)]
+        self._whole_forward = [
+            call for step in self.plan.steps for call in self._forward_calls(step, fused=True)
+        ]
         if self._backward_ready:
             self._bind_backward()
 
@@ -112,7 +114,9 @@ class Executor:
         self._generation = -1
 
     def _allocate(self) -> None:
-        if self.plan.arena_bytes:  # whole at once: growing it for gradients would lose what forward left there
+        if (
+            self.plan.arena_bytes
+        ):  # whole at once: growing it for gradients would lose what forward left there
             self.storage.take(ARENA, self.plan.arena_bytes)
         places = list(self.plan.data.values())
         places += [place for step in self.plan.steps for place in step.saved.values()]
@@ -126,7 +130,9 @@ class Executor:
             if step.node.backward and not step.grad_view:
                 step.kernel.bind_backward(self._forward_arrays(step) | self._gradients(step))
         self._fill_diffs()
-        self._whole_backward = [call for step in reversed(self.plan.steps) for call in self._backward_calls(step)]
+        self._whole_backward = [
+            call for step in reversed(self.plan.steps) for call in self._backward_calls(step)
+        ]
 
     def _fill_diffs(self) -> None:
         """Writes loss weights (and zeros) to the gradients of tops that nobody reads.
@@ -210,7 +216,10 @@ class Executor:
         for hook in self.hooks.before_forward:
             hook(step.node.index)
         began = perf_counter()
-        for call in [*self._copies(step.enter if entered else []), *self._forward_calls(step, not self.plan.observe)]:
+        for call in [
+            *self._copies(step.enter if entered else []),
+            *self._forward_calls(step, not self.plan.observe),
+        ]:
             call()
         if self.times is not None:
             self.times.forward[step.node.index] += perf_counter() - began

@@ -9,7 +9,7 @@ The solver, the pycaffe names and the command line all stand on this class.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,12 +71,12 @@ class Model:
         self._force_backward = force_backward
         self._sessions: dict[str, dict[str, Any]] = {}
         self._plans: OrderedDict[tuple[tuple[str, Shape], ...], Executor] = OrderedDict()
-        self._shapes: Shapes = {}
         self.storage = Storage(self.engine)
         graph = self._build({})
+        self._shapes = _free_shapes(graph)
         _check_memory(graph, np.dtype(self.engine.dtype).itemsize)
         self.params: dict[str, list[Param]] = self._make_params(graph)
-        self.executor = self._executor_for(graph)
+        self.executor = self._executor_for(graph, self._shapes)
         own = blobs_in_net(graph.nodes, source.file or "the net's message")
         if own:
             load_params(self, own, source.file or "the net's message")
@@ -128,30 +128,25 @@ class Model:
 
         Plans are kept by shape. Raises NetError where the net cannot take the shapes, and is then as before.
         """
+        self._check_free(shapes)
         wanted = {**self._shapes, **{name: tuple(int(d) for d in shape) for name, shape in shapes.items()}}
-        self._check_free(wanted)
-        key = tuple(sorted(wanted.items()))
+        key = _key(wanted)
         for old in [
             old for old, executor in self._plans.items() if executor.stale and executor is not self.executor
         ]:
             del self._plans[old]  # it would keep alive the memory that the net has outgrown
         known = self._plans.get(key)
-        self.executor = known or self._executor_for(self._build(wanted), key)
+        self.executor = known or self._executor_for(self._build(wanted), wanted)
         self._shapes = wanted
         self._plans.move_to_end(key)
         self.executor.prepare()
 
-    def _check_free(self, shapes: Shapes) -> None:
-        free = {
-            value.name
-            for node in self.nodes
-            if node.type == "Input" or node.layer.source
-            for value in node.tops
-        }
+    def _check_free(self, shapes: Iterable[str]) -> None:
         for name in shapes:
-            if name not in free:
+            if name not in self._shapes:
                 raise UsageError(
-                    f"cannot reshape blob '{name}': its shape follows from the net's inputs ({', '.join(sorted(free)) or 'none'})"
+                    f"cannot reshape blob '{name}': its shape follows from the net's inputs "
+                    f"({', '.join(sorted(self._shapes)) or 'none'})"
                 )
 
     def _build(self, shapes: Shapes) -> Graph:
@@ -160,7 +155,7 @@ class Model:
             force_backward=self._force_backward,
         )  # fmt: skip
 
-    def _executor_for(self, graph: Graph, key: tuple[tuple[str, Shape], ...] = ()) -> Executor:
+    def _executor_for(self, graph: Graph, shapes: Shapes) -> Executor:
         self._check_params(graph)
         plan = make_plan(
             graph, self.engine, observe=self.observe, backward=self.backward_wanted, fuse=self.fuse,
@@ -169,7 +164,7 @@ class Model:
         executor = Executor(
             plan, self.engine, self.storage, self.params, self.random, self.passes, self.hooks
         )
-        self._plans[key] = executor
+        self._plans[_key(shapes)] = executor
         if len(self._plans) > MAX_PLANS:
             self._plans.popitem(last=False)
         return executor
@@ -341,6 +336,15 @@ class Model:
         """Stops data workers and closes files. Passes of nets without data layers still run."""
         for node in self.nodes:
             node.layer.close()
+
+
+def _free_shapes(graph: Graph) -> Shapes:
+    """The shapes that come from outside: those of the tops of Input and data layers."""
+    return {value.name: value.shape for node in graph.nodes if node.layer.source for value in node.tops}
+
+
+def _key(shapes: Shapes) -> tuple[tuple[str, Shape], ...]:
+    return tuple(sorted(shapes.items()))
 
 
 def _check_memory(graph: Graph, itemsize: int) -> None:

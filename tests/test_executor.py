@@ -210,7 +210,11 @@ def test_the_first_bad_blob(engine, observe: bool) -> None:
 
 @pytest.mark.parametrize("observe", [True, False])
 def test_a_blob_that_overflows(engine, observe: bool) -> None:
-    net = filled(engine, NET.replace('type: "ReLU"', 'type: "Scale" scale_param { filler { value: 1e30 } }'), observe=observe)
+    net = filled(
+        engine,
+        NET.replace('type: "ReLU"', 'type: "Scale" scale_param { filler { value: 1e30 } }'),
+        observe=observe,
+    )
     net.input("data")[...] *= 1e20
     with np.errstate(all="ignore"):
         net.forward()
@@ -222,7 +226,9 @@ def test_the_first_bad_param(model) -> None:
     model.params["fc"][0].touch()
     with np.errstate(all="ignore"):
         model.forward()
-        assert model.executor.first_not_finite() == "param 0 ('W') of layer 'fc' (InnerProduct), 1 of 180 values"
+        assert (
+            model.executor.first_not_finite() == "param 0 ('W') of layer 'fc' (InnerProduct), 1 of 180 values"
+        )
 
 
 @pytest.mark.parametrize("observe", [True, False])
@@ -254,7 +260,10 @@ def test_each_pass_draws_anew_and_the_seed_repeats_it(engine) -> None:
 
 
 def test_another_layer_changes_no_draw(engine) -> None:
-    other = NET.replace('layer { name: "fc"', 'layer { name: "more" type: "Dropout" bottom: "data" top: "more" }\nlayer { name: "fc"')
+    other = NET.replace(
+        'layer { name: "fc"',
+        'layer { name: "more" type: "Dropout" bottom: "data" top: "more" }\nlayer { name: "fc"',
+    )
     one, two = filled(engine), filled(engine, other)
     one.forward()
     two.forward()

@@ -16,7 +16,38 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "caffelite"
 
-ORDER = ["types", "errors", "resources", "atomic", "random", "fillers", "weights", "data", "prototxt", "layers", "graph", "params", "plan", "storage", "cpu|reference", "engine", "defaults", "executor", "loading", "model", "blob", "net", "predict", "testing", "logs", "solver", "pycaffe", "cli|demo", "__main__", "caffelite"]
+ORDER = [
+    "types",
+    "errors",
+    "resources",
+    "atomic",
+    "random",
+    "fillers",
+    "weights",
+    "data",
+    "prototxt",
+    "layers",
+    "graph",
+    "params",
+    "plan",
+    "storage",
+    "cpu|reference",
+    "engine",
+    "defaults",
+    "executor",
+    "loading",
+    "model",
+    "blob",
+    "net",
+    "predict",
+    "testing",
+    "logs",
+    "solver",
+    "pycaffe",
+    "cli|demo",
+    "__main__",
+    "caffelite",
+]
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names.split("|")}
 
 HEAVY = {"cv2", "cupy", "google", "h5py", "lmdb", "numpy", "rich", "matplotlib", "sklearn"}
@@ -66,8 +97,14 @@ def test_imports_point_back(name: str, path: Path) -> None:
 
 def test_the_walk_sees_an_import_inside_a_function(tmp_path: Path) -> None:
     path = tmp_path / "module.py"
-    path.write_text("def f():\n    from caffelite.solver.solver import Solver\n    import caffelite.cli.main\n    from caffelite import net\n")
-    assert list(imports(path)) == [(2, "caffelite.solver.solver"), (3, "caffelite.cli.main"), (4, "caffelite.net")]
+    path.write_text(
+        "def f():\n    from caffelite.solver.solver import Solver\n    import caffelite.cli.main\n    from caffelite import net\n"
+    )
+    assert list(imports(path)) == [
+        (2, "caffelite.solver.solver"),
+        (3, "caffelite.cli.main"),
+        (4, "caffelite.net"),
+    ]
 
 
 # -- what is loaded --------------------------------------------------------------------------------------------

@@ -108,7 +108,9 @@ def test_loading_before_the_first_look_makes_nothing() -> None:
     assert not values.any()
 
 
-@pytest.mark.parametrize("values", [np.zeros((2, 3)), np.zeros((3, 2), np.float32).T, np.broadcast_to(np.float32(0), (2, 3))])
+@pytest.mark.parametrize(
+    "values", [np.zeros((2, 3)), np.zeros((3, 2), np.float32).T, np.broadcast_to(np.float32(0), (2, 3))]
+)
 def test_arrays_unfit_to_be_written_are_copied(values: np.ndarray) -> None:
     w = Param.lazy((2, 3), np.float32, lambda: np.ones((2, 3), np.float32))
     w.load(values)

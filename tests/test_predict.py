@@ -83,7 +83,11 @@ def test_any_batch_and_any_image_size(engine) -> None:
 def test_any_number_type(engine) -> None:
     predict = predictor(engine)
     want = predict(np.full((1, 3, 8, 8), 200, "float32"))["prob"]
-    for value in (np.full((1, 3, 8, 8), 200, "uint8"), np.full((1, 3, 8, 8), 200.0), np.full((1, 3, 8, 8), 200).tolist()):
+    for value in (
+        np.full((1, 3, 8, 8), 200, "uint8"),
+        np.full((1, 3, 8, 8), 200.0),
+        np.full((1, 3, 8, 8), 200).tolist(),
+    ):
         np.testing.assert_array_equal(predict(value)["prob"], want)
     strided = np.full((1, 8, 8, 3), 200, "uint8").transpose(0, 3, 1, 2)
     np.testing.assert_array_equal(predict(strided)["prob"], want)
@@ -134,7 +138,9 @@ def test_a_failed_call_leaves_the_predictor(engine) -> None:
 
 def test_an_input_overwritten_by_a_layer_that_cannot_work_in_place() -> None:
     """The array to fill is the input's own, not where the blob's last version lies."""
-    text = NET.replace('type: "Scale"', 'type: "LRN"').replace("scale_param { filler { value: 0.5 } bias_term: true }", "")
+    text = NET.replace('type: "Scale"', 'type: "LRN"').replace(
+        "scale_param { filler { value: 0.5 } bias_term: true }", ""
+    )
     predict = Predictor(parse_net(text), engine="reference", seed=1)
     apart = Predictor(
         parse_net(text.replace('type: "LRN" bottom: "data" top: "data"', 'type: "LRN" bottom: "data" top: "n"').replace(
@@ -179,7 +185,9 @@ def in_threads(work: list, calls: int = 30) -> list[list[np.ndarray]]:
 
 def test_two_predictors_in_two_threads(engine) -> None:
     inputs = [IMAGES, -2 * IMAGES]
-    want = [[predictor(engine, seed=i)(x[: 1 + j % 5])["prob"] for j in range(5)] for i, x in enumerate(inputs)]
+    want = [
+        [predictor(engine, seed=i)(x[: 1 + j % 5])["prob"] for j in range(5)] for i, x in enumerate(inputs)
+    ]
     got = in_threads([(predictor(engine, seed=i), x) for i, x in enumerate(inputs)])
     for mine, theirs in zip(got, want, strict=True):
         for j, prob in enumerate(mine):

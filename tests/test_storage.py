@@ -16,7 +16,13 @@ def storage() -> Storage:
     return Storage(get_engine("reference"))
 
 
-def place(shape: tuple[int, ...], layout: str = PLAIN, name: str = "x", offset: int | None = None, dtype: str = "float32") -> Placement:
+def place(
+    shape: tuple[int, ...],
+    layout: str = PLAIN,
+    name: str = "x",
+    offset: int | None = None,
+    dtype: str = "float32",
+) -> Placement:
     operand = Operand(shape, layout, dtype)
     return Placement(Buffer(name, operand.nbytes, "data", offset=offset), operand)
 

@@ -45,7 +45,9 @@ def build_graph(
     problems = Problems()
     entries, notes = filter_layers(source, state, problems)
     wires = Wires(source, problems)
-    graph = Graph(source.message.name, state.phase, [], force_backward or source.message.force_backward, notes)
+    graph = Graph(
+        source.message.name, state.phase, [], force_backward or source.message.force_backward, notes
+    )
     owners: dict[str, ParamUse] = {}
     learners: dict[str, Entry] = {}
     keys: set[str] = set()
@@ -102,7 +104,12 @@ def _make_layer(
 
 
 def _finish(
-    node: Node, graph: Graph, shapes: Mapping[str, Shape], owners: dict[str, ParamUse], wires: Wires, entry: Entry
+    node: Node,
+    graph: Graph,
+    shapes: Mapping[str, Shape],
+    owners: dict[str, ParamUse],
+    wires: Wires,
+    entry: Entry,
 ) -> None:
     """Shapes, parameters and loss weights; a node that fails takes its tops out of sight."""
     try:

@@ -40,7 +40,9 @@ def _need(graph: Graph) -> None:
         node.propagate = tuple(asked) if asked else tuple(value in wanted for value in node.bottoms)
         for use in node.params:
             use.learn = use.root.lr_mult != 0 and use.spec.learnable
-        node.backward = any(value in wanted for value in node.bottoms) or any(use.learn for use in node.params)
+        node.backward = any(value in wanted for value in node.bottoms) or any(
+            use.learn for use in node.params
+        )
         node.backward = node.backward or any(node.propagate)
         if node.backward:
             wanted.update(node.tops)
@@ -55,7 +57,9 @@ def _under_loss(graph: Graph) -> None:
             node.propagate = (False,) * len(node.bottoms)
         if counts:
             under.update(node.bottoms)
-        skipped.update(value for value, wanted in zip(node.bottoms, node.propagate, strict=True) if not wanted)
+        skipped.update(
+            value for value, wanted in zip(node.bottoms, node.propagate, strict=True) if not wanted
+        )
 
 
 def _force(graph: Graph) -> None:

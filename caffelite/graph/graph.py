@@ -124,7 +124,9 @@ def _lines(graph: Graph) -> Iterator[str]:
     yield f"net '{graph.name}' phase {graph.phase.name}: {len(graph.nodes)} layers, {len(graph.params)} params"
     width = max((len(node.name) for node in graph.nodes), default=4)
     for node in graph.nodes:
-        bottoms = " ".join(_bottom(value, wanted) for value, wanted in zip(node.bottoms, node.propagate, strict=True))
+        bottoms = " ".join(
+            _bottom(value, wanted) for value, wanted in zip(node.bottoms, node.propagate, strict=True)
+        )
         tops = " ".join(_top(value) for value in node.tops)
         back = "<-" if node.backward else "  "
         yield f"{node.index:>3} {node.name:<{width}} {node.type:<18} {back} {bottoms or '-'} -> {tops or '-'}"

@@ -55,7 +55,9 @@ def _share(use: ParamUse, owner: ParamUse, layer: Layer) -> None:
             continue
         mine, theirs = getattr(use, what), getattr(owner, what)
         if getattr(owner, flag) and mine != theirs:
-            raise _conflict(use, owner, layer, f"{what} {theirs:g}", f"{mine:g}", f"write {what} once, or the same twice")
+            raise _conflict(
+                use, owner, layer, f"{what} {theirs:g}", f"{mine:g}", f"write {what} once, or the same twice"
+            )
         setattr(owner, what, mine)
         setattr(owner, flag, True)
 

@@ -20,7 +20,7 @@ def infer_node(node: Node, given: Mapping[str, Shape]) -> None:
     if len(shapes) < len(node.tops):
         raise node.layer.error(f"at most {len(shapes)} tops", len(node.tops))
     for value, shape in zip(node.tops, shapes, strict=False):
-        free = node.layer.source or node.type == "Input"
+        free = node.layer.source
         value.shape = tuple(int(dim) for dim in (given.get(value.name, shape) if free else shape))
         _check(node, value.name, value.shape)
     _check_inplace(node)

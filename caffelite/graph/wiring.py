@@ -86,7 +86,9 @@ class Wires:
             auto = layer.loss and not message.top
             _check_count(layer, "top", layer.tops, 1 if auto else len(message.top))
             if layer.paired and len(message.bottom) != len(message.top):
-                raise layer.error("as many tops as bottoms", f"{len(message.bottom)} bottoms and {len(message.top)} tops")
+                raise layer.error(
+                    "as many tops as bottoms", f"{len(message.bottom)} bottoms and {len(message.top)} tops"
+                )
 
     def _unknown_bottom(self, entry: Entry, position: int, name: str) -> NetError:
         message = entry.message
@@ -137,10 +139,18 @@ class Wires:
 
 
 def _check_count(layer: Layer, what: str, names: tuple[str, ...], got: int) -> None:
-    required = sum(not name.endswith(("?", "*")) for name in names) + sum(name.endswith("*") for name in names)
+    required = sum(not name.endswith(("?", "*")) for name in names) + sum(
+        name.endswith("*") for name in names
+    )
     most = None if any(name.endswith("*") for name in names) else len(names)
     if got < required or (most is not None and got > most):
-        wanted = f"at least {required}" if most is None else str(required) if most == required else f"{required} to {most}"
+        wanted = (
+            f"at least {required}"
+            if most is None
+            else str(required)
+            if most == required
+            else f"{required} to {most}"
+        )
         listed = ", ".join(plain(name) for name in names)
         raise layer.error(f"{wanted} {what} blob(s){f' ({listed})' if listed else ''}", got, field="")
 

@@ -44,10 +44,7 @@ def make_plan(
 def _shareable(placer: Placer) -> list[Buffer]:
     """Buffers that may lie in the arena: all but those whose content must outlive a pass (tops of sources)."""
     kept = {
-        placer.data[value].buffer
-        for node in placer.graph.nodes
-        if node.layer.source or node.type == "Input"
-        for value in node.tops
+        placer.data[value].buffer for node in placer.graph.nodes if node.layer.source for value in node.tops
     }
     return [buffer for buffer in placer.buffers if buffer not in kept]
 

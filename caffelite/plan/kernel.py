@@ -61,7 +61,9 @@ class Site:
     """A node's place in a plan: all that a kernel may know before arrays exist."""
 
     layer: Layer
-    operands: Mapping[str, Operands]  # bottoms and tops by their plain names; lists for repeated, None for absent
+    operands: Mapping[
+        str, Operands
+    ]  # bottoms and tops by their plain names; lists for repeated, None for absent
     propagate: tuple[bool, ...] = ()  # for each bottom, in order: is its gradient wanted?
     learn: Mapping[str, bool] = field(default_factory=dict)  # param name -> is its gradient wanted?
     backward: bool = False  # will backward ever run?

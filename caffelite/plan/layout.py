@@ -25,7 +25,7 @@ def choose_layouts(graph: Graph, channels_last: bool) -> Layouts:
 
 
 def _layout(node: Node, value: Value, layouts: Layouts, channels_last: bool) -> str:
-    if not channels_last or _is_same_either_way(value.shape) or node.layer.source or node.type == "Input":
+    if not channels_last or _is_same_either_way(value.shape) or node.layer.source:
         return PLAIN
     if node.layer.view and layouts[node.bottoms[0]] == PLAIN:
         return PLAIN

@@ -22,7 +22,9 @@ FOREVER = 1 << 30
 class Placer:
     """Places data, saved arrays and gradients of a graph whose kernels are chosen."""
 
-    def __init__(self, graph: Graph, steps: list[Step], layouts: Layouts, dtype: str, *, observe: bool, backward: bool):
+    def __init__(
+        self, graph: Graph, steps: list[Step], layouts: Layouts, dtype: str, *, observe: bool, backward: bool
+    ):
         self.graph, self.steps, self.layouts, self.dtype = graph, steps, layouts, dtype
         self.observe, self.backward = observe, backward
         self.buffers: list[Buffer] = []
@@ -69,7 +71,9 @@ class Placer:
             refusal = refusal or self._still_read(value, step.node)
         if not refusal:
             return buffer
-        self.notes.append(f"{step.node.name}: not in place, {refusal} (+{self.data[bottom].operand.nbytes} bytes)")
+        self.notes.append(
+            f"{step.node.name}: not in place, {refusal} (+{self.data[bottom].operand.nbytes} bytes)"
+        )
         return None
 
     def _still_read(self, value: Value, writer: Node) -> str:
@@ -135,7 +139,11 @@ class Placer:
             last = self.graph.blobs[value.name]
             if self.data[value].buffer is not self.data[last].buffer:
                 self._show(value, last)
-            if value in self.diff and last in self.diff and self.diff[value].buffer is not self.diff[last].buffer:
+            if (
+                value in self.diff
+                and last in self.diff
+                and self.diff[value].buffer is not self.diff[last].buffer
+            ):
                 self._show_gradient(value, last)
 
     def _show(self, value: Value, last: Value) -> None:

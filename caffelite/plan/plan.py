@@ -57,8 +57,12 @@ class Step:
     before: list[Copy] = field(default_factory=list)  # before forward
     after: list[Copy] = field(default_factory=list)  # after forward
     after_backward: list[Copy] = field(default_factory=list)
-    enter: list[Copy] = field(default_factory=list)  # before forward, in a pass that starts behind the first layer
-    enter_backward: list[Copy] = field(default_factory=list)  # before backward, in one that starts before the last
+    enter: list[Copy] = field(
+        default_factory=list
+    )  # before forward, in a pass that starts behind the first layer
+    enter_backward: list[Copy] = field(
+        default_factory=list
+    )  # before backward, in one that starts before the last
     fills: list[tuple[Placement, float]] = field(default_factory=list)  # diffs of unread tops
 
 
@@ -104,7 +108,9 @@ def _lines(plan: Plan) -> Iterator[str]:
     rows += [_row(plan, step) for step in plan.steps]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     for row in rows:
-        yield "  ".join([cell.ljust(width) for cell, width in zip(row, widths, strict=False)] + [row[-1]]).rstrip()
+        yield "  ".join(
+            [cell.ljust(width) for cell, width in zip(row, widths, strict=False)] + [row[-1]]
+        ).rstrip()
     yield from (f"note  {note}" for note in plan.notes)
     yield f"memory {plan.total_bytes} bytes, {plan.unshared_bytes} without reuse"
 
@@ -151,7 +157,9 @@ def _place(placement: Placement) -> str:
 
 def _note(plan: Plan, step: Step) -> str:
     notes = [step.kernel.note()] if not step.view else []
-    same = [top for bottom, top in step.node.inplace_pairs() if plan.data[top].buffer is plan.data[bottom].buffer]
+    same = [
+        top for bottom, top in step.node.inplace_pairs() if plan.data[top].buffer is plan.data[bottom].buffer
+    ]
     if same:
         notes.append("in place")
     return "; ".join(filter(None, notes + step.reasons))

@@ -72,8 +72,12 @@ def test_propagate_down_false_cuts(graph) -> None:
 
 def test_propagate_down_false_on_one_of_two_ways(graph) -> None:
     net = graph(
-        INPUT + fc("a", "x") + fc("b", "a", extra="propagate_down: false") + fc("c", "a")
-        + 'layer { name: "sum" type: "Eltwise" bottom: "b" bottom: "c" top: "sum" }\n' + LOSS % ("sum", "")
+        INPUT
+        + fc("a", "x")
+        + fc("b", "a", extra="propagate_down: false")
+        + fc("c", "a")
+        + 'layer { name: "sum" type: "Eltwise" bottom: "b" bottom: "c" top: "sum" }\n'
+        + LOSS % ("sum", "")
     )
     assert backward(net) == {
         "a": (False,), "a_a_0_split": (True,), "b": (False,), "c": (True,), "sum": (True, True), "loss": (True, False),
@@ -81,12 +85,18 @@ def test_propagate_down_false_on_one_of_two_ways(graph) -> None:
 
 
 def test_propagate_down_true_forces(graph) -> None:
-    net = graph(INPUT + fc("a", "x", extra="propagate_down: true") + LOSS % ("a", "propagate_down: true propagate_down: true"))
+    net = graph(
+        INPUT
+        + fc("a", "x", extra="propagate_down: true")
+        + LOSS % ("a", "propagate_down: true propagate_down: true")
+    )
     assert backward(net) == {"a": (True,), "loss": (True, True)}
 
 
 def test_propagate_down_through_in_place_layers(graph) -> None:
-    net = graph(INPUT + fc("a", "x") + relu("r", "a", "a", "propagate_down: false") + fc("b", "a") + LOSS % ("b", ""))
+    net = graph(
+        INPUT + fc("a", "x") + relu("r", "a", "a", "propagate_down: false") + fc("b", "a") + LOSS % ("b", "")
+    )
     assert "a" not in backward(net)
 
 
@@ -157,7 +167,12 @@ def random_net(rng: random.Random) -> str:
         bottom = rng.choice(open_blobs)
         down = rng.choice(["", "", "", "propagate_down: false"])
         kind = rng.randrange(5)
-        if kind == 0 and bottom != "x" and f'bottom: "{bottom}"' not in text and f'top: "{bottom}"  loss' not in text:
+        if (
+            kind == 0
+            and bottom != "x"
+            and f'bottom: "{bottom}"' not in text
+            and f'top: "{bottom}"  loss' not in text
+        ):
             text += relu(f"l{i}", bottom, bottom, down)
             continue
         if kind == 1 and len(open_blobs) > 1:
@@ -166,7 +181,9 @@ def random_net(rng: random.Random) -> str:
         elif kind == 2:
             text += relu(f"l{i}", bottom, extra=rng.choice([down, " loss_weight: 0.5 " + down]))
         else:
-            rates = "".join(f"param {{ lr_mult: {rng.choice([0, 1, 1])} }} " for _ in range(rng.randint(0, 2)))
+            rates = "".join(
+                f"param {{ lr_mult: {rng.choice([0, 1, 1])} }} " for _ in range(rng.randint(0, 2))
+            )
             text += fc(f"l{i}", bottom, rates, down)
         open_blobs.append(f"l{i}")
     return text + LOSS % (rng.choice(open_blobs[1:]), "")

@@ -29,7 +29,9 @@ def test_empty_names_share_nothing(graph) -> None:
 
 def test_sharing_within_one_layer(graph) -> None:
     one = INPUT.replace("dim: 4", "dim: 1")
-    net = graph(one + fc("a", "x", 'param { name: "w" } param { name: "w" share_mode: PERMISSIVE }', outputs=1))
+    net = graph(
+        one + fc("a", "x", 'param { name: "w" } param { name: "w" share_mode: PERMISSIVE }', outputs=1)
+    )
     assert [use.owner is None for use in net.nodes[1].params] == [True, False]
 
 
@@ -42,8 +44,14 @@ def test_strict_shapes(refused) -> None:
 
 
 def test_strict_shapes_of_equal_count(refused) -> None:
-    message = refused(INPUT + fc("a", "x", 'param { name: "w" }', 3) + fc("b", "x", 'param { name: "w" }', 3, "transpose: true"))
-    assert "shape 3 4 (12), got 4 3 (12)\n  Fix: share_mode: PERMISSIVE shares blobs of equal count" in message
+    message = refused(
+        INPUT
+        + fc("a", "x", 'param { name: "w" }', 3)
+        + fc("b", "x", 'param { name: "w" }', 3, "transpose: true")
+    )
+    assert (
+        "shape 3 4 (12), got 4 3 (12)\n  Fix: share_mode: PERMISSIVE shares blobs of equal count" in message
+    )
 
 
 def test_permissive_counts(graph, refused) -> None:
@@ -60,7 +68,9 @@ def test_permissive_counts(graph, refused) -> None:
 def test_the_sharers_mode_counts(refused) -> None:
     """PERMISSIVE at the owner says nothing about those that come after."""
     message = refused(
-        INPUT + fc("a", "x", 'param { name: "w" share_mode: PERMISSIVE }', 3) + fc("b", "x", 'param { name: "w" }', 3, "transpose: true")
+        INPUT
+        + fc("a", "x", 'param { name: "w" share_mode: PERMISSIVE }', 3)
+        + fc("b", "x", 'param { name: "w" }', 3, "transpose: true")
     )
     assert "shape 3 4 (12), got 4 3 (12)" in message
 
@@ -78,7 +88,12 @@ def test_the_sharers_mode_counts(refused) -> None:
     ],
 )
 def test_multipliers_are_agreed_on(graph, first: str, second: str, lr: float, decay: float) -> None:
-    net = graph(INPUT + fc("a", "x", f'param {{ name: "w" {first} }}') + fc("b", "a", f'param {{ name: "w" {second} }}') + fc("l", "b", "loss_weight: 1"))
+    net = graph(
+        INPUT
+        + fc("a", "x", f'param {{ name: "w" {first} }}')
+        + fc("b", "a", f'param {{ name: "w" {second} }}')
+        + fc("l", "b", "loss_weight: 1")
+    )
     owner = net.params[0]
     assert (owner.lr_mult, owner.decay_mult) == (lr, decay)
     assert [node.params[0].learn for node in net.nodes[1:3]] == [lr != 0] * 2
@@ -86,7 +101,10 @@ def test_multipliers_are_agreed_on(graph, first: str, second: str, lr: float, de
 
 def test_the_third_sharer_meets_what_the_second_wrote(refused) -> None:
     message = refused(
-        INPUT + fc("a", "x", 'param { name: "w" }') + fc("b", "a", 'param { name: "w" lr_mult: 2 }') + fc("c", "b", 'param { name: "w" lr_mult: 3 }')
+        INPUT
+        + fc("a", "x", 'param { name: "w" }')
+        + fc("b", "a", 'param { name: "w" lr_mult: 2 }')
+        + fc("c", "b", 'param { name: "w" lr_mult: 3 }')
     )
     assert "layer 'c'" in message
     assert "expected of param 'w', shared with layer 'a', lr_mult 2, got 3" in message
@@ -94,7 +112,11 @@ def test_the_third_sharer_meets_what_the_second_wrote(refused) -> None:
 
 @pytest.mark.parametrize("field", ["lr_mult", "decay_mult"])
 def test_mismatched_multipliers(refused, field: str) -> None:
-    message = refused(INPUT + fc("a", "x", f'param {{ name: "w" {field}: 1 }}') + fc("b", "a", f'param {{ name: "w" {field}: 2 }}'))
+    message = refused(
+        INPUT
+        + fc("a", "x", f'param {{ name: "w" {field}: 1 }}')
+        + fc("b", "a", f'param {{ name: "w" {field}: 2 }}')
+    )
     assert f"expected of param 'w', shared with layer 'a', {field} 1, got 2" in message
     assert f"write {field} once, or the same twice" in message
 
@@ -102,7 +124,9 @@ def test_mismatched_multipliers(refused, field: str) -> None:
 def test_too_many_param_entries(refused) -> None:
     message = refused(INPUT + fc("a", "x", "param { } param { } param { }"))
     assert "expected at most 2 param entries, got 3" in message
-    assert "expected at most 1 param entries, got 2" in refused(INPUT + fc("a", "x", "param { } param { }", extra="bias_term: false"))
+    assert "expected at most 1 param entries, got 2" in refused(
+        INPUT + fc("a", "x", "param { } param { }", extra="bias_term: false")
+    )
 
 
 def test_defaults(graph) -> None:
@@ -111,5 +135,8 @@ def test_defaults(graph) -> None:
 
 
 def test_statistics_are_never_learned(graph) -> None:
-    net = graph(INPUT + 'layer { name: "bn" type: "BatchNorm" bottom: "x" top: "y" loss_weight: 1 }', force_backward=True)
+    net = graph(
+        INPUT + 'layer { name: "bn" type: "BatchNorm" bottom: "x" top: "y" loss_weight: 1 }',
+        force_backward=True,
+    )
     assert [(use.lr_mult, use.learn) for use in net.params] == [(0, False)] * 3

@@ -21,11 +21,15 @@ def test_given_shapes_reach_sources_only(graph) -> None:
 
 
 def test_an_empty_batch_is_a_shape(graph) -> None:
-    assert graph(image() + CONV % "num_output: 4 kernel_size: 3", shapes={"x": (0, 3, 5, 4)}).blobs["c"].shape == (0, 4, 3, 2)
+    assert graph(image() + CONV % "num_output: 4 kernel_size: 3", shapes={"x": (0, 3, 5, 4)}).blobs[
+        "c"
+    ].shape == (0, 4, 3, 2)
 
 
 def test_negative_sizes(refused) -> None:
-    assert "expected sizes of at least 0 for 'x', got (2, -3, 5, 4)" in refused(image(), shapes={"x": (2, -3, 5, 4)})
+    assert "expected sizes of at least 0 for 'x', got (2, -3, 5, 4)" in refused(
+        image(), shapes={"x": (2, -3, 5, 4)}
+    )
 
 
 def test_kernel_larger_than_the_input(refused) -> None:
@@ -36,19 +40,25 @@ def test_kernel_larger_than_the_input(refused) -> None:
 
 def test_pooling_kernel_larger_than_the_input(refused) -> None:
     message = refused(
-        image() + 'layer { name: "p" type: "Pooling" bottom: "x" top: "p" pooling_param { kernel_size: 9 stride: 2 round_mode: FLOOR } }'
+        image()
+        + 'layer { name: "p" type: "Pooling" bottom: "x" top: "p" pooling_param { kernel_size: 9 stride: 2 round_mode: FLOOR } }'
     )
     assert "layer 'p' (Pooling)" in message and "kernel (9, 9)" in message
 
 
 @pytest.mark.parametrize("dims", ["dim: 0 dim: 3", "dim: 2 dim: -3"])
 def test_sizes_in_the_prototxt_start_at_one(refused, dims: str) -> None:
-    assert "expected sizes >= 1" in refused(f'layer {{ name: "in" type: "Input" top: "x" input_param {{ shape {{ {dims} }} }} }}')
+    assert "expected sizes >= 1" in refused(
+        f'layer {{ name: "in" type: "Input" top: "x" input_param {{ shape {{ {dims} }} }} }}'
+    )
 
 
 def test_a_blob_of_absurd_size(refused) -> None:
     message = refused(image(n=300000, c=3, h=1000, w=1000))
-    assert "expected at most 2147483647 elements in 'x', got shape (300000, 3, 1000, 1000), which is 3,353 GiB in float32" in message
+    assert (
+        "expected at most 2147483647 elements in 'x', got shape (300000, 3, 1000, 1000), which is 3,353 GiB in float32"
+        in message
+    )
 
 
 def test_a_param_of_absurd_size(refused) -> None:
@@ -81,7 +91,9 @@ def test_in_place_keeps_the_shape(graph, type_: str, extra: str) -> None:
 
 def test_a_broken_layer_hides_its_readers(refused) -> None:
     message = refused(
-        image() + CONV % "num_output: 4 kernel_size: 6" + 'layer { name: "r" type: "ReLU" bottom: "c" top: "r" }'
+        image()
+        + CONV % "num_output: 4 kernel_size: 6"
+        + 'layer { name: "r" type: "ReLU" bottom: "c" top: "r" }'
     )
     assert "'r'" not in message
 

@@ -30,7 +30,10 @@ def test_names_and_place(graph) -> None:
 
 
 def test_second_top_is_counted_from_zero(graph) -> None:
-    text = INPUT + 'layer { name: "s" type: "Slice" bottom: "x" top: "p" top: "q" slice_param { slice_point: 1 } }'
+    text = (
+        INPUT
+        + 'layer { name: "s" type: "Slice" bottom: "x" top: "p" top: "q" slice_param { slice_point: 1 } }'
+    )
     net = graph(text + relu("a", "q") + relu("b", "q"))
     assert "q_s_1_split" in wiring(net)
 
@@ -47,7 +50,10 @@ def test_one_layer_reading_twice(graph) -> None:
 
 def test_explicit_split_layers_are_left_alone(graph) -> None:
     """A net read back from a caffemodel has its splits already."""
-    text = INPUT + 'layer { name: "x_in_0_split" type: "Split" bottom: "x" top: "x_in_0_split_0" top: "x_in_0_split_1" }'
+    text = (
+        INPUT
+        + 'layer { name: "x_in_0_split" type: "Split" bottom: "x" top: "x_in_0_split_0" top: "x_in_0_split_1" }'
+    )
     net = graph(text + relu("a", "x_in_0_split_0") + relu("b", "x_in_0_split_1"))
     assert [n.name for n in net.nodes] == ["in", "x_in_0_split", "a", "b"]
 
@@ -69,7 +75,10 @@ def test_loss_weight_without_reader_stays(graph) -> None:
 
 
 def test_weights_of_the_other_tops_stay(graph) -> None:
-    text = INPUT + 'layer { name: "s" type: "Slice" bottom: "x" top: "p" top: "q" slice_param { slice_point: 1 } loss_weight: 2 loss_weight: 3 }'
+    text = (
+        INPUT
+        + 'layer { name: "s" type: "Slice" bottom: "x" top: "p" top: "q" slice_param { slice_point: 1 } loss_weight: 2 loss_weight: 3 }'
+    )
     net = graph(text + relu("a", "p"))
     weights = {v.name: v.loss_weight for v in net.values if v.loss_weight}
     assert weights == {"p_s_0_split_0": 2, "q": 3}

@@ -69,8 +69,12 @@ def test_notes_say_why() -> None:
 
 
 def test_mixed_rules_are_refused() -> None:
-    source = parse_net('layer { name: "l" type: "ReLU"\n include { phase: TRAIN }\n exclude { stage: "s" } }', "net.prototxt")
-    with pytest.raises(NetError, match=r"layer 'l' \(ReLU\) at net.prototxt:3:2: expected include rules or exclude rules"):
+    source = parse_net(
+        'layer { name: "l" type: "ReLU"\n include { phase: TRAIN }\n exclude { stage: "s" } }', "net.prototxt"
+    )
+    with pytest.raises(
+        NetError, match=r"layer 'l' \(ReLU\) at net.prototxt:3:2: expected include rules or exclude rules"
+    ):
         filter_layers(source, State())
 
 
@@ -78,7 +82,9 @@ def test_mixed_rules_do_not_hide_other_errors(refused) -> None:
     message = refused(
         INPUT
         + 'layer { name: "a" type: "ReLU" bottom: "x" top: "a" include { phase: TRAIN } exclude { phase: TEST } }\n'
-        + 'layer { name: "b" type: "ReLU" bottom: "a" top: "b" include { level: 1 } exclude { phase: TEST } }\n'.replace("level", "min_level")
+        + 'layer { name: "b" type: "ReLU" bottom: "a" top: "b" include { level: 1 } exclude { phase: TEST } }\n'.replace(
+            "level", "min_level"
+        )
         + 'layer { name: "c" type: "Nonsense" bottom: "a" top: "c" }\n'
     )
     assert message.count("expected include rules or exclude rules") == 2
@@ -100,24 +106,41 @@ def test_the_nets_own_state_adds_stages_only() -> None:
 
 
 def test_graph_uses_the_nets_own_stages(graph) -> None:
-    text = 'state { stage: "own" level: 5 }' + INPUT + (
-        'layer { name: "a" type: "ReLU" bottom: "x" top: "a" include { stage: "own" } }'
-        'layer { name: "b" type: "ReLU" bottom: "x" top: "b" include { min_level: 1 } }'
+    text = (
+        'state { stage: "own" level: 5 }'
+        + INPUT
+        + (
+            'layer { name: "a" type: "ReLU" bottom: "x" top: "a" include { stage: "own" } }'
+            'layer { name: "b" type: "ReLU" bottom: "x" top: "b" include { min_level: 1 } }'
+        )
     )
     assert [node.name for node in graph(text).nodes] == ["in", "a"]
-    assert [node.name for node in graph(text, state=State(Phase.TEST)).nodes] == ["in"]  # a solver has merged already
-    assert [node.name for node in graph(text, level=1, stages=("s",)).nodes] == ["in", "x_in_0_split", "a", "b"]
+    assert [node.name for node in graph(text, state=State(Phase.TEST)).nodes] == [
+        "in"
+    ]  # a solver has merged already
+    assert [node.name for node in graph(text, level=1, stages=("s",)).nodes] == [
+        "in",
+        "x_in_0_split",
+        "a",
+        "b",
+    ]
 
 
 def test_a_layers_own_phase_stays(graph) -> None:
-    text = INPUT + 'layer { name: "d" type: "Dropout" bottom: "x" top: "d" phase: TEST } layer { name: "e" type: "Dropout" bottom: "d" top: "e" }'
+    text = (
+        INPUT
+        + 'layer { name: "d" type: "Dropout" bottom: "x" top: "d" phase: TEST } layer { name: "e" type: "Dropout" bottom: "d" top: "e" }'
+    )
     nodes = graph(text, Phase.TRAIN).nodes
     assert [node.layer.phase for node in nodes] == [Phase.TRAIN, Phase.TEST, Phase.TRAIN]
     assert [Phase(node.layer.spec.phase) for node in nodes] == [Phase.TRAIN, Phase.TEST, Phase.TRAIN]
 
 
 def test_the_source_is_not_changed(graph) -> None:
-    source = parse_net(INPUT + 'layer { name: "a" type: "ReLU" bottom: "x" top: "a" loss_weight: 1 } layer { name: "b" type: "ReLU" bottom: "a" top: "b" }')
+    source = parse_net(
+        INPUT
+        + 'layer { name: "a" type: "ReLU" bottom: "x" top: "a" loss_weight: 1 } layer { name: "b" type: "ReLU" bottom: "a" top: "b" }'
+    )
     from caffelite.graph.build import build_graph
 
     before = source.message.SerializeToString()

@@ -13,15 +13,22 @@ INPUT = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 
 
 def layer(name: str, type_: str, bottoms: str, tops: str, extra: str = "") -> str:
     """``bottoms`` and ``tops`` are names with spaces between."""
-    names = "".join(f' bottom: "{b}"' for b in bottoms.split()) + "".join(f' top: "{t}"' for t in tops.split())
+    names = "".join(f' bottom: "{b}"' for b in bottoms.split()) + "".join(
+        f' top: "{t}"' for t in tops.split()
+    )
     return f'layer {{ name: "{name}" type: "{type_}"{names} {extra} }}\n'
 
 
 def test_each_write_is_a_version(graph) -> None:
-    net = graph(INPUT + layer("a", "ReLU", "x", "x") + layer("b", "Sigmoid", "x", "x") + layer("c", "TanH", "x", "y"))
+    net = graph(
+        INPUT + layer("a", "ReLU", "x", "x") + layer("b", "Sigmoid", "x", "x") + layer("c", "TanH", "x", "y")
+    )
     assert [[str(v) for v in n.tops] for n in net.nodes] == [["x@0"], ["x@1"], ["x@2"], ["y@0"]]
     assert str(net.blobs["x"]) == "x@2"
-    assert [(str(b), str(t)) for n in net.nodes for b, t in n.inplace_pairs()] == [("x@0", "x@1"), ("x@1", "x@2")]
+    assert [(str(b), str(t)) for n in net.nodes for b, t in n.inplace_pairs()] == [
+        ("x@0", "x@1"),
+        ("x@1", "x@2"),
+    ]
     assert [v.reader.name for v in net.values if v.reader] == ["a", "b", "c"]
 
 
@@ -50,12 +57,19 @@ def test_unknown_bottom_with_suggestion(refused) -> None:
 
 
 def test_splits_are_not_suggested(refused) -> None:
-    message = refused(INPUT + layer("a", "ReLU", "x", "a") + layer("b", "ReLU", "x", "b") + layer("r", "ReLU", "x_in_0_splt_0", "r"))
+    message = refused(
+        INPUT
+        + layer("a", "ReLU", "x", "a")
+        + layer("b", "ReLU", "x", "b")
+        + layer("r", "ReLU", "x_in_0_splt_0", "r")
+    )
     assert "did you mean" not in message
 
 
 def test_bottom_of_another_phase(refused) -> None:
-    text = INPUT + layer("noise", "Dropout", "x", "n", "include { phase: TRAIN }") + layer("r", "ReLU", "n", "r")
+    text = (
+        INPUT + layer("noise", "Dropout", "x", "n", "include { phase: TRAIN }") + layer("r", "ReLU", "n", "r")
+    )
     message = refused(text, Phase.TEST)
     assert "'n' is a top of layer 'noise' at net.prototxt:2:1" in message
     assert "belongs to another phase" in message
@@ -77,7 +91,9 @@ def test_own_top_is_no_place_to_move(refused, bottoms: str) -> None:
 
 
 def test_duplicate_top(refused) -> None:
-    message = refused(INPUT + layer("a", "ReLU", "x", "y") + layer("b", "ReLU", "y", "z") + layer("c", "ReLU", "z", "y"))
+    message = refused(
+        INPUT + layer("a", "ReLU", "x", "y") + layer("b", "ReLU", "y", "z") + layer("c", "ReLU", "z", "y")
+    )
     assert "layer 'c' (ReLU) at net.prototxt:4:44: top 'y' is already produced by layer 'a'" in message
     assert "rename the top of 'c'" in message
 
@@ -87,14 +103,20 @@ def test_duplicate_top_in_one_layer(refused) -> None:
 
 
 def test_in_place_beside_another_reader(refused) -> None:
-    message = refused(INPUT + layer("r", "ReLU", "x", "x") + layer("a", "ReLU", "x", "a") + layer("b", "ReLU", "x", "x"))
+    message = refused(
+        INPUT + layer("r", "ReLU", "x", "x") + layer("a", "ReLU", "x", "a") + layer("b", "ReLU", "x", "x")
+    )
     assert "'b' would overwrite 'x' in place although another layer reads it too" in message
     assert 'top: "x_b"' in message
 
 
 def test_in_place_needs_the_same_position(refused) -> None:
     """Caffe compares bottom i with top i."""
-    assert "already produced" in refused(INPUT + layer("t", "Input", "", "t", "input_param { shape { dim: 2 } }") + layer("s", "Scale", "x t", "t", "scale_param { axis: 0 }"))
+    assert "already produced" in refused(
+        INPUT
+        + layer("t", "Input", "", "t", "input_param { shape { dim: 2 } }")
+        + layer("s", "Scale", "x t", "t", "scale_param { axis: 0 }")
+    )
 
 
 @pytest.mark.parametrize(
@@ -106,7 +128,10 @@ def test_in_place_needs_the_same_position(refused) -> None:
         (layer("s", "Silence", "x", "s"), "expected 0 top blob(s), got 1"),
         (layer("s", "Concat", "", "s"), "expected at least 1 bottom blob(s) (x), got 0"),
         (layer("s", "Scale", "x x x", "s"), "expected 1 to 2 bottom blob(s) (x, scale), got 3"),
-        (layer("s", "Convolution", "x x", "s", "convolution_param { num_output: 1 kernel_size: 1 }"), "as many tops as bottoms"),
+        (
+            layer("s", "Convolution", "x x", "s", "convolution_param { num_output: 1 kernel_size: 1 }"),
+            "as many tops as bottoms",
+        ),
         (layer("s", "EuclideanLoss", "x", ""), "expected 2 bottom blob(s) (x, target), got 1"),
     ],
 )
@@ -116,7 +141,9 @@ def test_counts(refused, text: str, expected: str) -> None:
 
 def test_automatic_tops_of_losses(graph) -> None:
     target = 'layer { name: "in2" type: "Input" top: "t" input_param { shape { dim: 2 dim: 3 } } }\n'
-    net = graph(INPUT + target + layer("l1", "EuclideanLoss", "x t", "") + layer("l2", "EuclideanLoss", "x t", ""))
+    net = graph(
+        INPUT + target + layer("l1", "EuclideanLoss", "x t", "") + layer("l2", "EuclideanLoss", "x t", "")
+    )
     losses = [v for v in net.values if v.loss_weight]
     assert [str(v) for v in losses] == ["(automatic)@0", "(automatic)@1"]
     assert net.outputs == []  # they count, and have no name
@@ -149,7 +176,9 @@ def test_layers_with_one_name(graph, refused) -> None:
     net = graph(INPUT + layer("r", "Dropout", "x", "a") + layer("r", "Dropout", "a", "b"))
     assert [n.key for n in net.nodes] == ["in", "r", "r#2"]
     ip = "inner_product_param { num_output: 3 }"
-    message = refused(INPUT + layer("fc", "InnerProduct", "x", "a", ip) + layer("fc", "InnerProduct", "a", "b", ip))
+    message = refused(
+        INPUT + layer("fc", "InnerProduct", "x", "a", ip) + layer("fc", "InnerProduct", "a", "b", ip)
+    )
     assert "layer 'fc' (InnerProduct) at net.prototxt:3:9: expected a name of its own" in message
     assert "the layer at net.prototxt:2:1 has it too" in message
 
@@ -172,8 +201,15 @@ def test_assign(names: tuple[str, ...], items: list[int], expected: dict[str, ob
 
 def test_the_graph_as_text(graph) -> None:
     text = (
-        'name: "small"\n' + INPUT
-        + layer("ip", "InnerProduct", "x", "ip", 'inner_product_param { num_output: 2 } param { name: "w" lr_mult: 2 } param { lr_mult: 0 }')
+        'name: "small"\n'
+        + INPUT
+        + layer(
+            "ip",
+            "InnerProduct",
+            "x",
+            "ip",
+            'inner_product_param { num_output: 2 } param { name: "w" lr_mult: 2 } param { lr_mult: 0 }',
+        )
         + layer("r", "ReLU", "ip", "ip")
         + layer("l", "ReLU", "ip", "l", "loss_weight: 0.5")
         + layer("t", "ReLU", "x", "t", "include { phase: TEST }")

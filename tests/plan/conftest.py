@@ -56,7 +56,9 @@ class ToyEngine:
     channels_last: bool = True
 
     def kernels(self, type_: str) -> Sequence[type[Kernel]]:
-        return {"Convolution": (Picky, Fusing), "BatchNorm": (Fusing,), "InnerProduct": (Fusing,)}.get(type_, ())
+        return {"Convolution": (Picky, Fusing), "BatchNorm": (Fusing,), "InnerProduct": (Fusing,)}.get(
+            type_, ()
+        )
 
     def absent(self, type_: str) -> str:
         return "no kernel at all" if type_ == "LRN" else ""
@@ -108,14 +110,28 @@ class RandomNet:
         return 'name: "random"\n' + "\n".join(line for _, line in self.lines)
 
     def _source(self) -> None:
-        shape = (self.rng.randint(1, 3), self.rng.choice([1, 2, 4]), self.rng.choice([1, 4, 6]), self.rng.choice([4, 5]))
+        shape = (
+            self.rng.randint(1, 3),
+            self.rng.choice([1, 2, 4]),
+            self.rng.choice([1, 4, 6]),
+            self.rng.choice([4, 5]),
+        )
         dims = " ".join(f"dim: {d}" for d in shape)
         self._add(
             "data", "DummyData", [], shape,
             f'dummy_data_param {{ shape {{ {dims} }} data_filler {{ type: "gaussian" std: 1 }} }}',
         )  # fmt: skip
 
-    def _add(self, name: str, type_: str, bottoms: list[dict[str, Any]], shape: Any, text: str = "", inplace: bool = False, tops: int = 1) -> None:
+    def _add(
+        self,
+        name: str,
+        type_: str,
+        bottoms: list[dict[str, Any]],
+        shape: Any,
+        text: str = "",
+        inplace: bool = False,
+        tops: int = 1,
+    ) -> None:
         """``shape``: of each top. In place only where nobody else reads the blob."""
         shapes = shape if tops > 1 else [shape]
         inplace = inplace and not bottoms[0]["readers"] and not bottoms[0]["weighted"]
@@ -134,7 +150,9 @@ class RandomNet:
         self.names += [(name, top["name"], top["apart"]) for top in made]
         forms = []
         for key in ("name", "apart"):
-            wires = "".join(f' bottom: "{b[key]}"' for b in bottoms) + "".join(f' top: "{t[key]}"' for t in made)
+            wires = "".join(f' bottom: "{b[key]}"' for b in bottoms) + "".join(
+                f' top: "{t[key]}"' for t in made
+            )
             forms.append(f'layer {{ name: "{name}" type: "{type_}"{wires} {text} }}')
         self.lines.append((forms[0], forms[1]))
 
@@ -160,7 +178,14 @@ class RandomNet:
         self._add(name, type_, [x], x["shape"], text, inplace=self.rng.random() < 0.7)
 
     def _weighted(self, name: str, x: dict[str, Any]) -> None:
-        self._add(name, "Sigmoid", [x], x["shape"], f"loss_weight: {self.rng.choice([0.5, -1])}", inplace=self.rng.random() < 0.5)
+        self._add(
+            name,
+            "Sigmoid",
+            [x],
+            x["shape"],
+            f"loss_weight: {self.rng.choice([0.5, -1])}",
+            inplace=self.rng.random() < 0.5,
+        )
 
     def _view(self, name: str, x: dict[str, Any]) -> None:
         n, rest = x["shape"][0], int(np.prod(x["shape"][1:]))
@@ -169,18 +194,33 @@ class RandomNet:
         else:
             same = self.rng.random() < 0.5
             dims = " ".join(["dim: 0"] * len(x["shape"])) if same else "dim: 0 dim: -1 dim: 1 dim: 1"
-            self._add(name, "Reshape", [x], x["shape"] if same else (n, rest, 1, 1), f"reshape_param {{ shape {{ {dims} }} }}")
+            self._add(
+                name,
+                "Reshape",
+                [x],
+                x["shape"] if same else (n, rest, 1, 1),
+                f"reshape_param {{ shape {{ {dims} }} }}",
+            )
 
     def _joint(self, name: str, x: dict[str, Any]) -> None:
         alike = [blob for blob in self.open if blob["shape"] == x["shape"]]
         pair = [x, self.rng.choice(alike)]
         if self.rng.random() < 0.3 and x["shape"][1] > 1:
             c, rest = x["shape"][1], x["shape"][2:]
-            self._add(name, "Slice", [x], [(x["shape"][0], 1, *rest), (x["shape"][0], c - 1, *rest)], "slice_param { slice_point: 1 }", tops=2)
+            self._add(
+                name,
+                "Slice",
+                [x],
+                [(x["shape"][0], 1, *rest), (x["shape"][0], c - 1, *rest)],
+                "slice_param { slice_point: 1 }",
+                tops=2,
+            )
         elif self.rng.random() < 0.4:
             self._add(name, "Concat", pair, (x["shape"][0], 2 * x["shape"][1], *x["shape"][2:]))
         else:
-            operation = self.rng.choice(["operation: SUM", "operation: SUM coeff: 1 coeff: -2", "operation: PROD", "operation: MAX"])
+            operation = self.rng.choice(
+                ["operation: SUM", "operation: SUM coeff: 1 coeff: -2", "operation: PROD", "operation: MAX"]
+            )
             self._add(name, "Eltwise", pair, x["shape"], f"eltwise_param {{ {operation} }}")
 
     def _spatial(self, name: str, x: dict[str, Any]) -> None:
@@ -189,23 +229,47 @@ class RandomNet:
         if kind < 2:
             out = self.rng.choice([1, 2, 5])
             filler = 'weight_filler { type: "xavier" }'
-            self._add(name, "Convolution", [x], (n, out, h, w), f"convolution_param {{ num_output: {out} kernel_size: 3 pad: 1 {filler} }}")
+            self._add(
+                name,
+                "Convolution",
+                [x],
+                (n, out, h, w),
+                f"convolution_param {{ num_output: {out} kernel_size: 3 pad: 1 {filler} }}",
+            )
         elif kind == 2 and min(h, w) >= 2:
             pool = self.rng.choice(["MAX", "AVE"])
-            self._add(name, "Pooling", [x], (n, c, -(-h // 2), -(-w // 2)), f"pooling_param {{ pool: {pool} kernel_size: 2 stride: 2 }}")
+            self._add(
+                name,
+                "Pooling",
+                [x],
+                (n, c, -(-h // 2), -(-w // 2)),
+                f"pooling_param {{ pool: {pool} kernel_size: 2 stride: 2 }}",
+            )
         else:
             self._add(name, "LRN", [x], x["shape"], "lrn_param { local_size: 3 }")
 
     def _product(self, name: str, x: dict[str, Any]) -> None:
         out = self.rng.choice([1, 4])
         filler = 'weight_filler { type: "xavier" }'
-        self._add(name, "InnerProduct", [x], (x["shape"][0], out), f"inner_product_param {{ num_output: {out} {filler} }}")
+        self._add(
+            name,
+            "InnerProduct",
+            [x],
+            (x["shape"][0], out),
+            f"inner_product_param {{ num_output: {out} {filler} }}",
+        )
 
     def _losses(self) -> None:
         """Losses on two blobs, so that some stay outputs."""
         for i, x in enumerate(self.rng.sample(self.open, min(2, len(self.open)))):
             dims = " ".join(f"dim: {d}" for d in x["shape"])
-            self._add(f"target{i}", "DummyData", [], x["shape"], f'dummy_data_param {{ shape {{ {dims} }} data_filler {{ type: "gaussian" }} }}')
+            self._add(
+                f"target{i}",
+                "DummyData",
+                [],
+                x["shape"],
+                f'dummy_data_param {{ shape {{ {dims} }} data_filler {{ type: "gaussian" }} }}',
+            )
             self._add(f"loss{i}", "EuclideanLoss", [x, self.open[-1]], ())
             self.open.pop()
 

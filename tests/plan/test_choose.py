@@ -53,7 +53,11 @@ def test_the_reference_engine_has_array_bodies_alone(planned) -> None:
         (relu("y", "r", "loss_weight: 1"), False, True),
         (relu() + relu("y", "z", name="second") + END % "z", False, True),
         (END % "y", False, False),
-        (relu(extra="relu_param { negative_slope: -1 }") + END % "y", True, False),  # its backward reads what would be gone
+        (
+            relu(extra="relu_param { negative_slope: -1 }") + END % "y",
+            True,
+            False,
+        ),  # its backward reads what would be gone
         (relu("y", "r") + relu("y", "q", name="second") + END % "r", False, False),  # a Split stands between
     ],
 )
@@ -99,4 +103,6 @@ def test_a_fallback_has_a_reason(planned, random_net) -> None:
         plan = planned(random_net(seed).text, engine=engine)
         for step in plan.steps:
             silent = step.kernel.name == "array" and not step.reasons and not step.view
-            assert not silent or not engine.kernels(step.node.type), f"{step.node.name} ({step.node.type}) of\n{plan}"
+            assert not silent or not engine.kernels(step.node.type), (
+                f"{step.node.name} ({step.node.type}) of\n{plan}"
+            )

@@ -91,7 +91,9 @@ class Simulation:
             for value in bottoms:
                 self.memory.check(plan.data[value], self.tag(value), node.name)
             written = [plan.data[top] for top in (step.absorbs.node.tops if step.absorbs else node.tops)]
-            self.apart(step, [plan.data[b] for b in bottoms], [*written, *step.saved.values()], step.kernel.inplace)
+            self.apart(
+                step, [plan.data[b] for b in bottoms], [*written, *step.saved.values()], step.kernel.inplace
+            )
             for top in node.tops:
                 self.memory.write(plan.data[top], self.tag(top))
             if step.absorbs:
@@ -107,19 +109,27 @@ class Simulation:
             memory.write(place, self.dtag(top))
         if not step.grad_view:
             read = [(plan.data[v], self.tag(v)) for v in self.values_read(step)]
-            read += [(place, f"{node.key}.{name}") for name, place in step.saved.items() if name in step.kernel.reads()]
+            read += [
+                (place, f"{node.key}.{name}")
+                for name, place in step.saved.items()
+                if name in step.kernel.reads()
+            ]
             read += [(plan.diff[top], self.dtag(top)) for top in node.tops if top in plan.diff]
             for place, tag in read:
                 memory.check(place, tag, f"backward of {node.name}")
             wanted = [v for v, want in zip(node.bottoms, node.propagate, strict=True) if want]
-            self.apart(step, [place for place, _ in read], [plan.diff[v] for v in wanted], step.kernel.inplace)
+            self.apart(
+                step, [place for place, _ in read], [plan.diff[v] for v in wanted], step.kernel.inplace
+            )
             for value in wanted:
                 memory.write(plan.diff[value], self.dtag(value))
         self.copies(step.after_backward)
 
     def values_read(self, step: Step) -> Iterable[Value]:
         layer, node = step.node.layer, step.node
-        named: dict[str, Any] = assign(layer.bottoms, list(node.bottoms)) | assign(layer.tops, list(node.tops))
+        named: dict[str, Any] = assign(layer.bottoms, list(node.bottoms)) | assign(
+            layer.tops, list(node.tops)
+        )
         for name, values in named.items():
             if plain(name) in step.kernel.reads() and values is not None:
                 yield from values if isinstance(values, list) else [values]
@@ -159,7 +169,11 @@ def test_live_buffers_do_not_overlap(random_net, planned, engine) -> None:
         assert all(b.offset % ALIGNMENT == 0 and b.offset + b.nbytes <= plan.arena_bytes for b in inside)
         for a, b in combinations(inside, 2):
             together = a.first <= b.last and b.first <= a.last
-            assert not together or a.offset + a.nbytes <= b.offset or b.offset + b.nbytes <= a.offset, (seed, a, b)
+            assert not together or a.offset + a.nbytes <= b.offset or b.offset + b.nbytes <= a.offset, (
+                seed,
+                a,
+                b,
+            )
 
 
 def test_the_arena_is_worth_it(random_net, planned, toy) -> None:
@@ -186,12 +200,16 @@ def run(text: str, engine: Any, **options: Any) -> list[dict[str, np.ndarray]]:
         model.clear_grads()
         result = {"loss": np.float64(model.forward()), **model.outputs()}
         model.backward()
-        result |= {f"{name}[{i}]'": p.grad.copy() for name, ps in model.params.items() for i, p in enumerate(ps)}
+        result |= {
+            f"{name}[{i}]'": p.grad.copy() for name, ps in model.params.items() for i, p in enumerate(ps)
+        }
         passes.append(result)
     return passes
 
 
-def same(got: list[dict[str, np.ndarray]], want: list[dict[str, np.ndarray]], tolerance: float, seed: int) -> None:
+def same(
+    got: list[dict[str, np.ndarray]], want: list[dict[str, np.ndarray]], tolerance: float, seed: int
+) -> None:
     for number, (mine, theirs) in enumerate(zip(got, want, strict=True)):
         assert mine.keys() == theirs.keys()
         for name, value in theirs.items():
@@ -201,7 +219,9 @@ def same(got: list[dict[str, np.ndarray]], want: list[dict[str, np.ndarray]], to
 
 @pytest.mark.parametrize(("observe", "fuse"), KINDS[1:])
 @pytest.mark.parametrize("name", ["toy", "reference"])
-def test_all_plans_compute_the_same_bit_for_bit(random_net, toy, name: str, observe: bool, fuse: bool) -> None:
+def test_all_plans_compute_the_same_bit_for_bit(
+    random_net, toy, name: str, observe: bool, fuse: bool
+) -> None:
     engine = toy if name == "toy" else name
     for seed in range(25):
         text = random_net(seed).text

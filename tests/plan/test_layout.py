@@ -29,11 +29,18 @@ def layouts(text: str, channels_last: bool = True) -> dict[str, str]:
         (conv(outputs=1), {"x@0": PLAIN, "y@0": PLAIN}),
         (conv(kernel=4), {"x@0": PLAIN, "y@0": PLAIN}),
         ('layer { name: "r" type: "ReLU" bottom: "x" top: "x" }', {"x@0": PLAIN, "x@1": PLAIN}),
-        (conv() + 'layer { name: "r" type: "ReLU" bottom: "y" top: "y" }', {"x@0": PLAIN, "y@0": CHANNELS_LAST, "y@1": CHANNELS_LAST}),
-        ('layer { name: "f" type: "Flatten" bottom: "x" top: "f" }', {"x@0": PLAIN, "f@0": PLAIN}),
-        ('layer { name: "r" type: "Reshape" bottom: "x" top: "r" reshape_param { shape { dim: 0 dim: 0 dim: 2 dim: 8 } } }', {"x@0": PLAIN, "r@0": PLAIN}),
         (
-            conv() + 'layer { name: "r" type: "Reshape" bottom: "y" top: "r" reshape_param { shape { dim: 0 dim: 2 dim: -1 dim: 2 } } }',
+            conv() + 'layer { name: "r" type: "ReLU" bottom: "y" top: "y" }',
+            {"x@0": PLAIN, "y@0": CHANNELS_LAST, "y@1": CHANNELS_LAST},
+        ),
+        ('layer { name: "f" type: "Flatten" bottom: "x" top: "f" }', {"x@0": PLAIN, "f@0": PLAIN}),
+        (
+            'layer { name: "r" type: "Reshape" bottom: "x" top: "r" reshape_param { shape { dim: 0 dim: 0 dim: 2 dim: 8 } } }',
+            {"x@0": PLAIN, "r@0": PLAIN},
+        ),
+        (
+            conv()
+            + 'layer { name: "r" type: "Reshape" bottom: "y" top: "r" reshape_param { shape { dim: 0 dim: 2 dim: -1 dim: 2 } } }',
             {"x@0": PLAIN, "y@0": CHANNELS_LAST, "r@0": CHANNELS_LAST},
         ),
     ],
@@ -50,10 +57,17 @@ def test_an_engine_may_want_none() -> None:
     ("text", "views"),
     [
         ('layer { name: "f" type: "Flatten" bottom: "x" top: "f" }', ["f"]),
-        (conv() + 'layer { name: "f" type: "Flatten" bottom: "y" top: "f" }', []),  # elements would be in another order
+        (
+            conv() + 'layer { name: "f" type: "Flatten" bottom: "y" top: "f" }',
+            [],
+        ),  # elements would be in another order
         (conv(1) + 'layer { name: "f" type: "Flatten" bottom: "y" top: "f" }', ["f"]),
         (conv() + 'layer { name: "s" type: "Split" bottom: "y" top: "a" top: "b" }', ["s"]),
-        (conv() + 'layer { name: "r" type: "Reshape" bottom: "y" top: "r" reshape_param { shape { dim: 0 } num_axes: 1 } }', ["r"]),
+        (
+            conv()
+            + 'layer { name: "r" type: "Reshape" bottom: "y" top: "r" reshape_param { shape { dim: 0 } num_axes: 1 } }',
+            ["r"],
+        ),
         (conv() + 'layer { name: "r" type: "ReLU" bottom: "y" top: "r" }', []),
     ],
 )

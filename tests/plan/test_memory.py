@@ -13,7 +13,9 @@ from caffelite.plan.plan import Buffer
 
 def buffers(*spans: tuple[int, int, int]) -> list[Buffer]:
     """From (first, last, bytes)."""
-    return [Buffer(f"b{i}", size, "data", first=first, last=last) for i, (first, last, size) in enumerate(spans)]
+    return [
+        Buffer(f"b{i}", size, "data", first=first, last=last) for i, (first, last, size) in enumerate(spans)
+    ]
 
 
 def test_nothing() -> None:
@@ -40,7 +42,9 @@ def test_a_moment_in_common_is_together() -> None:
 
 
 def test_the_smallest_hole_that_fits() -> None:
-    large, wall, small, wall2, late = made = buffers((0, 1, 640), (0, 9, 320), (0, 1, 128), (0, 9, 64), (2, 9, 100))
+    large, wall, small, wall2, late = made = buffers(
+        (0, 1, 640), (0, 9, 320), (0, 1, 128), (0, 9, 64), (2, 9, 100)
+    )
     assign_offsets(made)
     assert late.offset == small.offset
 
@@ -68,7 +72,15 @@ def test_random_lives(seed: int) -> None:
     made = []
     for i in range(80):
         first = rng.randrange(50)
-        made.append(Buffer(f"b{i}", rng.choice([1, 64, 100, 1000, 5000]), "data", first=first, last=first + rng.randrange(20)))
+        made.append(
+            Buffer(
+                f"b{i}",
+                rng.choice([1, 64, 100, 1000, 5000]),
+                "data",
+                first=first,
+                last=first + rng.randrange(20),
+            )
+        )
     total = assign_offsets(made)
     for i, a in enumerate(made):
         assert a.offset is not None and a.offset % ALIGNMENT == 0 and a.offset + a.nbytes <= total
@@ -87,6 +99,8 @@ def test_a_net_too_large_for_the_machine_is_refused_with_the_figures(planned) ->
     with pytest.raises(NetError) as caught:
         planned('name: "big" ' + BIG, memory_limit=2**26)
     message = str(caught.value)
-    assert message.startswith("net 'big' needs 0.1 GiB for its blobs, this machine has 0.1 GiB; the largest is 'x' (64, 64, 64, 64)")
+    assert message.startswith(
+        "net 'big' needs 0.1 GiB for its blobs, this machine has 0.1 GiB; the largest is 'x' (64, 64, 64, 64)"
+    )
     assert "batch_size" in message
     planned(BIG, memory_limit=2**27)

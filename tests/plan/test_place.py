@@ -73,7 +73,9 @@ def test_gradients_in_place_are_those_out_of_place(types: list[str], observe: bo
         got = gradients(net)
         for name, grads in want.items():
             for mine, theirs in zip(got[name], grads, strict=True):
-                np.testing.assert_allclose(mine, theirs, rtol=0, atol=tolerance * max(1, np.abs(theirs).max()))
+                np.testing.assert_allclose(
+                    mine, theirs, rtol=0, atol=tolerance * max(1, np.abs(theirs).max())
+                )
 
 
 @pytest.mark.parametrize("types", CHAINS, ids=lambda types: "-".join(type_.split()[0] for type_ in types))
@@ -84,7 +86,9 @@ def test_a_blob_shows_each_version_in_its_turn(types: list[str], engine: str) ->
     for i, name in enumerate(["b", *(f"t{i}" for i in range(len(types)))], start=1):
         net.passes.number = 0
         net.forward(end=i)
-        np.testing.assert_allclose(net.blob("b"), apart.blob(name), atol=1e-12 if engine == "reference" else 1e-4)
+        np.testing.assert_allclose(
+            net.blob("b"), apart.blob(name), atol=1e-12 if engine == "reference" else 1e-4
+        )
 
 
 @pytest.mark.parametrize("types", [["TanH", "Dropout"], ["BatchNorm", "ReLU"], ["ReLU", "Dropout"]])
@@ -134,9 +138,13 @@ def test_a_loss_weight_survives_an_in_place_gradient(observe: bool) -> None:
 
 @pytest.mark.parametrize("observe", [True, False])
 def test_a_loss_weight_survives_a_view(observe: bool) -> None:
-    text = IMAGE + CONV + (
-        'layer { name: "sigmoid" type: "Sigmoid" bottom: "b" top: "b" }'
-        'layer { name: "flat" type: "Flatten" bottom: "b" top: "flat" loss_weight: 2 }'
+    text = (
+        IMAGE
+        + CONV
+        + (
+            'layer { name: "sigmoid" type: "Sigmoid" bottom: "b" top: "b" }'
+            'layer { name: "flat" type: "Flatten" bottom: "b" top: "flat" loss_weight: 2 }'
+        )
     )
     net = model(text, observe=observe)
     grads = [gradients(net)["conv"][0] for _ in range(2) if not setattr(net.passes, "number", 0)]
@@ -156,9 +164,13 @@ def test_a_written_loss_weight_scales_the_loss() -> None:
 @pytest.mark.parametrize("observe", [True, False])
 def test_an_output_is_not_overwritten_through_a_view(observe: bool) -> None:
     """Both tops of the Split are the blob's memory; in Caffe the output "second" would change too."""
-    text = IMAGE + FC + (
-        'layer { name: "split" type: "Split" bottom: "b" top: "first" top: "second" }'
-        'layer { name: "sigmoid" type: "Sigmoid" bottom: "first" top: "first" }'
+    text = (
+        IMAGE
+        + FC
+        + (
+            'layer { name: "split" type: "Split" bottom: "b" top: "first" top: "second" }'
+            'layer { name: "sigmoid" type: "Sigmoid" bottom: "first" top: "first" }'
+        )
     )
     net = model(text, observe=observe, backward=False)
     net.forward()
@@ -167,10 +179,14 @@ def test_an_output_is_not_overwritten_through_a_view(observe: bool) -> None:
 
 
 def test_a_later_reader_of_the_same_memory_keeps_its_value() -> None:
-    text = IMAGE + FC + (
-        'layer { name: "flat" type: "Flatten" bottom: "b" top: "flat" }'
-        'layer { name: "sigmoid" type: "Sigmoid" bottom: "flat" top: "flat" }'
-        'layer { name: "later" type: "Bias" bottom: "b" top: "later" }'
+    text = (
+        IMAGE
+        + FC
+        + (
+            'layer { name: "flat" type: "Flatten" bottom: "b" top: "flat" }'
+            'layer { name: "sigmoid" type: "Sigmoid" bottom: "flat" top: "flat" }'
+            'layer { name: "later" type: "Bias" bottom: "b" top: "later" }'
+        )
     )
     net = model(text, backward=False)
     net.forward()
@@ -186,7 +202,9 @@ def test_inference_grants_what_training_refuses(planned) -> None:
 
 def test_a_kernel_that_cannot_is_not_asked_to(planned) -> None:
     text = IMAGE + 'layer { name: "lrn" type: "LRN" bottom: "x" top: "x" }'
-    assert planned(text, Phase.TEST, backward=False).notes == ["lrn: not in place, its kernel 'array' cannot (+480 bytes)"]
+    assert planned(text, Phase.TEST, backward=False).notes == [
+        "lrn: not in place, its kernel 'array' cannot (+480 bytes)"
+    ]
 
 
 def test_an_input_may_be_overwritten_and_written_again() -> None:
