@@ -26,3 +26,8 @@ def test_checks(shared, slope, shape):
 def test_one_axis(message):
     text = message("PReLU", "", [(3,)])
     assert text == "layer 'layer' (PReLU): expected x (N, C, *S) with at least 2 axes, got x=(3,)"
+
+
+def test_zero_counts_as_negative():
+    run = run_layer("PReLU", "", [[[0.0]]], params={"W": [0.5]}, dy=[10])
+    np.testing.assert_array_equal(run.dx[0], [[5]])

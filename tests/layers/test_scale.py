@@ -59,3 +59,7 @@ def test_shape_that_does_not_lie_along_x(message):
 def test_too_many_axes(message):
     text = message("Scale", scale("axis: 2 num_axes: 3"))
     assert text == "layer 'layer' (Scale): expected num_axes from -1 to 2, got 3"
+
+
+def test_a_scalar_scale_needs_no_axis():
+    check_layer("Scale", scale("bias_term: true"), [(3,), ()])  # axis 1 does not exist

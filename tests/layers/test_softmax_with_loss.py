@@ -94,3 +94,11 @@ def test_wrong_number_of_labels(message):
         "layer 'layer' (SoftmaxWithLoss): expected one label for each of 3 predictions (all axes of x but axis 1), "
         "got x=(3, 4), label=(3, 4)\n  Fix: labels are class numbers, (N,) or (N, 1, H, W), not one-hot vectors"
     )
+
+
+@pytest.mark.parametrize(
+    ("fields", "labels", "cut"),
+    [("", (-0.5, 0, 1), (0, 0, 1)), ("ignore_label: 0", (1, 0.7, 0.2), (1, 0, 0))],
+)
+def test_labels_are_cut_before_they_are_judged(fields, labels, cut):
+    assert loss(fields, labels).y[0] == loss(fields, cut).y[0]
