@@ -49,9 +49,12 @@ def load_params(net: Loadable, weights: Sequence[LayerWeights], path: str) -> Lo
     another number of blobs or another shape, with both and what to do.
     """
     report = LoadReport(path)
-    nodes = {node.name: node for node in reversed(net.nodes)}  # of equal names the first counts
+    nodes = {node.name: node for node in sorted(net.nodes, key=lambda node: bool(node.params))}
+    with_blobs = {entry.name for entry in weights if entry.blobs}
     found: list[tuple[Param, Array]] = []
     for entry in weights:
+        if not entry.blobs and entry.name in with_blobs:
+            continue  # a layer without parameters, such as a ReLU, that has the name of one with some
         if entry.name not in nodes:
             if entry.blobs:
                 report.skipped.append(entry.name)

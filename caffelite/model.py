@@ -121,6 +121,10 @@ class Model:
             raise UsageError(f"net '{self.name}' has no layer '{name}'")
         return node.index
 
+    def params_of(self, node: Node) -> list[Param]:
+        """The parameters of a layer; none for one that shares only its name with a layer that has some."""
+        return self.params[node.name] if node.params else []
+
     # -- shapes -----------------------------------------------------------------------------------------
 
     def reshape(self, shapes: Mapping[str, Sequence[int]]) -> None:
@@ -245,7 +249,7 @@ class Model:
     def records(self, diffs: bool = False) -> Iterator[LayerRecord]:
         """All layers as a weights file holds them."""
         for node in self.nodes:
-            params = self.params[node.name]
+            params = self.params_of(node)
             message = type(node.layer.spec)()
             message.CopyFrom(node.layer.spec)
             message.ClearField("blobs")

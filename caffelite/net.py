@@ -94,7 +94,7 @@ class Net:
 
     @property
     def layers(self) -> list[LayerView]:
-        return [LayerView(node, self._model.params[node.name]) for node in self._model.nodes]
+        return [LayerView(node, self._model.params_of(node)) for node in self._model.nodes]
 
     @property
     def layer_dict(self) -> OrderedDict[str, LayerView]:

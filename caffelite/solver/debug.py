@@ -41,7 +41,7 @@ class _Printer:
         for top in node.tops:
             data = self.net.executor.data(top)
             self._line("Forward", node.name, f"top blob {top.name} data", data, "net.cpp:592")
-        for use, param in zip(node.params, self.net.params[node.name], strict=True):
+        for use, param in zip(node.params, self.net.params_of(node), strict=True):
             self._line("Forward", node.name, f"param blob {_label(use)} data", param.data, "net.cpp:604")
 
     def backward(self, index: int) -> None:
@@ -56,7 +56,7 @@ class _Printer:
             diff = self.net.executor.diff(bottom) if wanted else None
             if diff is not None:
                 self._line("Backward", node.name, f"bottom blob {bottom.name} diff", diff, "net.cpp:620")
-        for use, param in zip(node.params, self.net.params[node.name], strict=True):
+        for use, param in zip(node.params, self.net.params_of(node), strict=True):
             if use.root.learn:
                 self._line("Backward", node.name, f"param blob {_label(use)} diff", param.grad, "net.cpp:631")
 

@@ -144,7 +144,7 @@ def find_weights(
 def _learned(
     weights: Sequence[LayerWeights], learnables: Sequence[tuple[ParamUse, Param]]
 ) -> Iterator[npt.NDArray[Any]]:
-    layers = {layer.name: layer.blobs for layer in reversed(weights)}
+    layers = {layer.name: layer.blobs for layer in reversed(weights) if layer.blobs}
     for use, _ in learnables:
         blobs = layers.get(use.layer, [])
         blob = blobs[use.index] if use.index < len(blobs) else None

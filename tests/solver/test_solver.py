@@ -19,6 +19,8 @@ from caffelite.logs.log import Log
 from caffelite.prototxt.source import parse_solver, read_solver
 from caffelite.solver.solver import Solver
 
+from .conftest import NET
+
 TESTED = "test_iter: 2 test_interval: 2 test_compute_loss: true "
 
 # one parameter w, loss = (w - x)^2 / 2, so that each gradient is w - x
@@ -195,6 +197,19 @@ def test_average_loss(make):
     assert solver.smoothed_loss == (32 + 8) / 2
     solver.step()
     assert solver.smoothed_loss == (8 + 2) / 2
+
+
+@pytest.mark.parametrize("name", ["ip1", "ip2"])  # of the layer before it, of the layer after it
+@pytest.mark.parametrize("format_", ["BINARYPROTO", "HDF5"])
+def test_a_layer_without_parameters_may_have_the_name_of_one_with_some(make, tmp_path, format_, name):
+    net = NET.replace('"drop" type: "Dropout"', f'"{name}" type: "ReLU"')
+    fields = f"max_iter: 2 snapshot: 1 snapshot_format: {format_} display: 1 debug_info: true"
+    solver = make(fields, net=net)
+    solver.solve()
+    resumed = make(fields, net=net)
+    resumed.solve(next(tmp_path.glob("snap_iter_1.solverstate*")))
+    for (_, ours), (_, theirs) in zip(resumed.net.learnables, solver.net.learnables, strict=True):
+        assert np.array_equal(ours.data, theirs.data)
 
 
 def test_debug_info_on_display_iterations(make, records):
