@@ -55,9 +55,8 @@ class Wires:
         value = self.newest.get(name)
         if value is None and name not in self.missing:
             self.problems.add(self._unknown_bottom(entry, position, name))
-        elif value is not None and value.reader is not None:
-            self.problems.add(self._taken(entry, name, value))
-            return None
+        if value is not None and value.reader is not None:
+            return None  # its next version was to come from a layer that is broken, which is told already
         return value
 
     def _top(self, entry: Entry, node: Node, position: int, name: str) -> Value:
@@ -109,15 +108,6 @@ class Wires:
             layer_message(
                 message.name, message.type, entry.where.at("bottom", position),
                 f"bottom '{name}' is produced by no earlier layer", fix=fix,
-            )
-        )  # fmt: skip
-
-    def _taken(self, entry: Entry, name: str, value: Value) -> NetError:
-        message = entry.message
-        return NetError(
-            layer_message(
-                message.name, message.type, entry.where.at(),
-                f"takes bottom '{name}' twice while it is also overwritten in place", fix="give each reader a blob of its own",
             )
         )  # fmt: skip
 

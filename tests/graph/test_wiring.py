@@ -150,6 +150,17 @@ def test_automatic_tops_of_losses(graph) -> None:
     assert "(automatic)" in net.blobs
 
 
+def test_a_broken_layer_in_place_is_the_only_complaint(refused) -> None:
+    message = refused(
+        INPUT
+        + layer("first", "ReLU", "x", "first")
+        + layer("bad", "Relu", "x", "x")
+        + layer("after", "ReLU", "x", "after")
+        + layer("then", "ReLU", "after", "then")
+    )
+    assert message.startswith("layer 'bad'") and message.count("\n") == 0
+
+
 def test_all_errors_at_once(graph) -> None:
     text = (
         INPUT
