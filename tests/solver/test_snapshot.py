@@ -38,12 +38,24 @@ layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "
 
 @pytest.fixture
 def data_net(tmp_path):
-    rng = np.random.default_rng(2)
-    with LmdbWriter(tmp_path / "db") as writer:
-        for number in range(10):
-            pixels = rng.integers(0, 255, (1, 4, 4), np.uint8)
-            writer.put(Datum(1, 4, 4, pixels.tobytes(), number % 4))
-    return DATA_NET.replace("SOURCE", str(tmp_path / "db"))
+    images = np.random.default_rng(2).integers(0, 255, (10, 4, 4), np.uint8)
+    return net_on(tmp_path, [Datum(1, 4, 4, image.tobytes(), i % 4) for i, image in enumerate(images)])
+
+
+@pytest.fixture
+def encoded_net(tmp_path):
+    """Its batches are made by worker processes."""
+    cv2 = pytest.importorskip("cv2")
+    images = np.random.default_rng(2).integers(0, 255, (10, 4, 4, 3), np.uint8)
+    files = [cv2.imencode(".jpg", image)[1].tobytes() for image in images]
+    return net_on(tmp_path, [Datum(data=file, label=i % 4, encoded=True) for i, file in enumerate(files)])
+
+
+def net_on(folder, records):
+    with LmdbWriter(folder / "db") as writer:
+        for record in records:
+            writer.put(record)
+    return DATA_NET.replace("SOURCE", str(folder / "db"))
 
 
 def everything(solver):
@@ -104,11 +116,11 @@ def test_a_snapshot_during_a_test_repeats_the_test(make, records, tmp_path):
     assert everything(resumed)[:3] == everything(solver)[:3]
 
 
-def test_killed_anywhere_a_run_comes_to_the_same_weights(data_net, tmp_path):
+def test_killed_anywhere_a_run_comes_to_the_same_weights(encoded_net, tmp_path):
     folders = [tmp_path / "whole", tmp_path / "killed"]
     for folder in folders:
         folder.mkdir()
-        (folder / "net.prototxt").write_text(data_net)
+        (folder / "net.prototxt").write_text(encoded_net)
         (folder / "solver.prototxt").write_text(
             'net: "net.prototxt" base_lr: 0.1 momentum: 0.9 lr_policy: "step" gamma: 0.7 stepsize: 9 max_iter: 30 '
             'snapshot: 4 snapshot_prefix: "snap" random_seed: 8 type: "Adam"'
