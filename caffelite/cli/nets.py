@@ -9,7 +9,7 @@ from caffelite.errors import CaffeliteError, DataError, NetError, UsageError
 from caffelite.graph.build import build_graph
 from caffelite.graph.graph import Graph
 from caffelite.graph.problems import NetErrors
-from caffelite.graph.state import State, filter_layers
+from caffelite.graph.state import State, filter_layers, net_state
 from caffelite.layers.base import Layer
 from caffelite.layers.registry import lookup
 from caffelite.logs.log import get_log
@@ -29,9 +29,9 @@ SHAPE = Flag(
 )
 
 
-def state_of(options: Options, stages: str = "stage") -> State:
-    """The state that -phase, -level and -stage ask for; ``stages`` is the flag with the stages."""
-    return State(Phase[options.text("phase")], options.integer("level"), tuple(options.items(stages)))
+def state_of(source: NetSource, options: Options, stages: str = "stage") -> State:
+    """The net's state as -phase, -level and -stage ask for; ``stages`` is the flag with the stages."""
+    return net_state(source, Phase[options.text("phase")], options.integer("level"), options.items(stages))
 
 
 def shapes_of(options: Options) -> dict[str, Shape]:

@@ -22,7 +22,7 @@ def _run(options: Options) -> int:
         print(_messages(source), end="")
         return 0
     graph = graph_of(
-        source, state_of(options, "net-stage"), shapes_of(options), options.switch("force_backward")
+        source, state_of(source, options, "net-stage"), shapes_of(options), options.switch("force_backward")
     )
     print(graph if stage == "graph" else _plan(graph, options))
     return 0

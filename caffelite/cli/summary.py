@@ -48,7 +48,7 @@ def _row(node: Node) -> Row:
 
 def _run(options: Options) -> int:
     source = read_net(options.arguments[0])
-    graph = graph_of(source, state_of(options), shapes_of(options))
+    graph = graph_of(source, state_of(source, options), shapes_of(options))
     found = rows(graph)
     if options.switch("json"):
         print(json.dumps(_totals(graph, found) | {"layers": [asdict(row) for row in found]}, indent=1))
