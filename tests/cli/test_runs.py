@@ -171,7 +171,7 @@ def _start_training(tmp_path: Path) -> subprocess.Popen[str]:
 def test_signals_snapshot_stop_and_end_with_0(tmp_path: Path, number: int) -> None:
     process = _start_training(tmp_path)
     process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=240)
     lines = said(err)
     assert process.returncode == 0
     assert "Snapshotting solver state" in lines[-3]

@@ -220,7 +220,7 @@ FORK = """
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_plans_run_on_both_sides_of_a_fork():
     result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(FORK)], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", textwrap.dedent(FORK)], capture_output=True, text=True, timeout=240
     )
     assert result.returncode == 0, result.stderr
 

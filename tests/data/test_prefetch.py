@@ -255,7 +255,7 @@ def script(tmp_path, tail=""):
 
 
 def finish(process):
-    output, errors = process.communicate(timeout=20)
+    output, errors = process.communicate(timeout=120)
     return process.returncode, output, errors
 
 

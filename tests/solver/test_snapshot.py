@@ -158,7 +158,7 @@ def start(folder, *state, **options):
 
 
 def run_to_end(folder, *state):
-    out, _ = start(folder, *state).communicate(timeout=60)
+    out, _ = start(folder, *state).communicate(timeout=240)
     return out.strip().splitlines()[-1]
 
 
@@ -183,7 +183,7 @@ def test_sigint_stops_with_a_snapshot(endless):
     run = start(endless)
     run.stdout.readline()
     run.send_signal(signal.SIGINT)
-    last = run.communicate(timeout=60)[0].strip().splitlines()[-1]
+    last = run.communicate(timeout=240)[0].strip().splitlines()[-1]
     assert run.returncode == 0 and last.startswith("stopped")
     assert (endless / f"snap_iter_{last.split()[1]}.solverstate").exists()
 
@@ -198,7 +198,7 @@ def test_sighup_snapshots_and_goes_on_and_sigterm_snapshots_and_stops(endless):
     while not newest_state(endless):
         run.stdout.readline()
     run.send_signal(signal.SIGTERM)
-    last = run.communicate(timeout=60)[0].strip().splitlines()[-1]
+    last = run.communicate(timeout=240)[0].strip().splitlines()[-1]
     assert run.returncode == 0 and last.startswith("stopped")
     assert newest_state(endless) == [str(endless / f"snap_iter_{last.split()[1]}.solverstate")]
     assert len(list(endless.glob("*.solverstate"))) == 2
