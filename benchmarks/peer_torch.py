@@ -44,7 +44,9 @@ class Net(nn.Module):
         if layer["type"] == "BatchNorm":
             return nn.BatchNorm2d(shapes[0][0])  # its affine part is the Scale layer that follows
         if layer["type"] == "LRN":
-            return nn.LocalResponseNorm(fields.get("local_size", 5), fields.get("alpha", 1.0), fields.get("beta", 0.75))
+            return nn.LocalResponseNorm(
+                fields.get("local_size", 5), fields.get("alpha", 1.0), fields.get("beta", 0.75)
+            )
         if layer["type"] == "Dropout":
             return nn.Dropout(fields.get("dropout_ratio", 0.5))
         return None

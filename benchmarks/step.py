@@ -42,7 +42,9 @@ def describe(net: Path) -> list[dict[str, Any]]:
     """The net's layers as plain data for the peer."""
     layers = []
     for node in build_graph(read_net(net), Phase.TRAIN).nodes:
-        fields = {field.name: _plain(value) for field, value in node.layer.p.ListFields()} if node.layer.p else {}
+        fields = (
+            {field.name: _plain(value) for field, value in node.layer.p.ListFields()} if node.layer.p else {}
+        )
         layers.append(
             {
                 "name": node.name, "type": node.type, "fields": fields,

@@ -19,7 +19,9 @@ def get_engine(name: str = "cpu", precision: str = "float32") -> Engine:
     if name not in ENGINES:
         raise DeviceError(f"engine '{name}': expected one of {', '.join(ENGINES)}")
     if precision not in PRECISIONS[name]:
-        raise DeviceError(f"engine '{name}': expected precision {' or '.join(PRECISIONS[name])}, got '{precision}'")
+        raise DeviceError(
+            f"engine '{name}': expected precision {' or '.join(PRECISIONS[name])}, got '{precision}'"
+        )
     return _make(name, precision)
 
 

@@ -155,7 +155,9 @@ def _finding(error: CaffeliteError, path: str) -> Finding:
     if place is None:
         return Finding(Location(path), text, error.exit_code, follows=follows)
     location = Location(place["file"], int(place["line"]), int(place["column"]))
-    return Finding(location, f"{text[: place.start()]}: {text[place.end() :]}", error.exit_code, follows=follows)
+    return Finding(
+        location, f"{text[: place.start()]}: {text[place.end() :]}", error.exit_code, follows=follows
+    )
 
 
 def _from_problem(problem: Problem) -> Finding:

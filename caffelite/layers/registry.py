@@ -25,7 +25,9 @@ _users: dict[str, type[Layer]] = {}
 def register(type_: str, layer: type[Layer]) -> None:
     """Adds a layer type of the user's; it then runs on every engine through its array body."""
     if not (isinstance(layer, type) and issubclass(layer, Layer)):
-        raise UsageError(f"layer type '{type_}': expected a subclass of caffelite.layers.base.Layer, got {layer!r}")
+        raise UsageError(
+            f"layer type '{type_}': expected a subclass of caffelite.layers.base.Layer, got {layer!r}"
+        )
     _users[type_] = layer
 
 
@@ -53,7 +55,9 @@ def layer_types() -> list[str]:
 def _modules() -> dict[str, str]:
     package = importlib.import_module("caffelite.layers")
     names = [module.name for module in pkgutil.iter_modules(package.__path__)]
-    return {name.replace("_", ""): name for name in names if name not in _NOT_LAYERS and not name.startswith("_")}
+    return {
+        name.replace("_", ""): name for name in names if name not in _NOT_LAYERS and not name.startswith("_")
+    }
 
 
 def _shipped(type_: str) -> type[Layer] | None:

@@ -146,7 +146,11 @@ def test_log_dir(run: Run, tmp_path: Path) -> None:
 def test_closed_pipe_is_no_traceback() -> None:
     command = f"{sys.executable} -m caffelite layers | head -n 1"
     done = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, timeout=240, cwd=_root()
+        ["bash", "-c", f"set -o pipefail; {command}"],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        cwd=_root(),
     )
     assert done.stderr == ""
     assert done.stdout.startswith("type")
