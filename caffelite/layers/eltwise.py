@@ -17,7 +17,7 @@ class Eltwise(Layer):
     Gradient: PROD multiplies by the other bottoms, or divides y by x with ``stable_prod_grad: false``. MAX
              gives all to the largest; of equal ones the second bottom goes before the first, earlier ones
              before the rest.
-    Raises:  ShapeError if shapes differ; NetError unless there is no coeff or, for SUM, one a bottom.
+    Raises:  ShapeError if shapes differ; NetError unless there is no coeff or one a bottom, and for PROD none.
     Source:  BVLC Caffe, eltwise_layer.cpp.
     """
 
@@ -32,7 +32,7 @@ class Eltwise(Layer):
         bottoms, coeffs = len(self.spec.bottom), list(self.p.coeff)
         if bottoms < 2:
             raise self.error("at least 2 bottoms", bottoms)
-        if coeffs and self.operation != "SUM":
+        if coeffs and self.operation == "PROD":  # MAX takes them and ignores them, as in Caffe
             raise self.error("coeff only with SUM", self.operation, field="coeff")
         if coeffs and len(coeffs) != bottoms:
             raise self.error(f"one coeff for each of {bottoms} bottoms", f"{len(coeffs)}", field="coeff")

@@ -24,8 +24,8 @@ class Flatten(Layer):
     def infer(self, shapes: Sequence[Shape]) -> list[Shape]:
         x = shapes[0]
         start, end = self.axis(self.p.axis, len(x)), self.axis(self.p.end_axis, len(x), "end_axis")
-        if start > end:
-            raise self.error("axis <= end_axis", f"axis {start}, end_axis {end}", field="end_axis")
+        if start > end + 1:  # one past the end inserts an axis of size 1, as in Caffe
+            raise self.error("axis <= end_axis + 1", f"axis {start}, end_axis {end}", field="end_axis")
         return [(*x[:start], count(x, start, end + 1), *x[end + 1 :])]
 
     def forward(self, xp: Any, x: Any, y: Any) -> None:

@@ -55,7 +55,7 @@ def test_checks_coefficients():
     [
         ("", [(2, 3)], "at least 2 bottoms, got 1"),
         ("coeff: 1", [(2, 3)] * 2, "one coeff for each of 2 bottoms, got 1"),
-        ("operation: MAX coeff: 1 coeff: 1", [(2, 3)] * 2, "coeff only with SUM, got MAX"),
+        ("operation: PROD coeff: 1 coeff: 1", [(2, 3)] * 2, "coeff only with SUM, got PROD"),
         ("", [(2, 3), (2, 4)], "bottoms of one shape, got x[0]=(2, 3), x[1]=(2, 4)"),
     ],
 )

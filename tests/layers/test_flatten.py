@@ -14,7 +14,8 @@ def test_worked_example():
 
 @pytest.mark.parametrize(
     ("fields", "top"),
-    [("", (2, 60)), ("axis: 0", (120,)), ("axis: 1 end_axis: 2", (2, 15, 4)), ("axis: -2", (2, 3, 20)), ("axis: 3", (2, 3, 5, 4))],
+    [("", (2, 60)), ("axis: 0", (120,)), ("axis: 1 end_axis: 2", (2, 15, 4)), ("axis: -2", (2, 3, 20)), ("axis: 3", (2, 3, 5, 4)),
+     ("axis: 2 end_axis: 1", (2, 3, 1, 5, 4))],
 )  # fmt: skip
 def test_checks(fields, top):
     text = f"flatten_param {{ {fields} }}"
@@ -23,5 +24,5 @@ def test_checks(fields, top):
 
 
 def test_axes_in_the_wrong_order(message):
-    text = message("Flatten", "flatten_param { axis: 2 end_axis: 1 }")
-    assert text == "layer 'layer' (Flatten): expected axis <= end_axis, got axis 2, end_axis 1"
+    text = message("Flatten", "flatten_param { axis: 3 end_axis: 1 }")
+    assert text == "layer 'layer' (Flatten): expected axis <= end_axis + 1, got axis 3, end_axis 1"
