@@ -6,8 +6,8 @@ BIN := $(VENV)/bin
 .PHONY: demo setup check lint format types test coverage proto golden bench clean
 
 demo: setup ; $(BIN)/caffelite demo
-setup: $(BIN)/caffelite
-$(BIN)/caffelite: pyproject.toml ; $(PYTHON) -m venv $(VENV) && $(BIN)/pip install -q -e '.[dev]' && touch $@
+setup: $(VENV)/.dev
+$(VENV)/.dev: pyproject.toml ; $(PYTHON) -m venv $(VENV) && $(BIN)/pip install -q -e '.[dev]' && touch $@
 check: lint types test
 lint: setup ; $(BIN)/ruff check . && $(BIN)/ruff format --check .
 format: setup ; $(BIN)/ruff check --fix . ; $(BIN)/ruff format .
