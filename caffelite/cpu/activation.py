@@ -31,11 +31,15 @@ class OneDnnActivation(OneDnnKernel):
         """The function's constant."""
         return 0.0
 
+    def forward_alpha(self) -> float:
+        """The constant to give to the forward pass."""
+        return self.alpha()
+
     def reads(self) -> frozenset[str]:
         return frozenset(["y"])
 
     def compile_forward(self, post: Layer | None) -> list[Call]:
-        desc = primitives.eltwise(self.algorithm, self._desc, self._desc, self.alpha(), 0.0, False)
+        desc = primitives.eltwise(self.algorithm, self._desc, self._desc, self.forward_alpha(), 0.0, False)
         return [desc.bind({Arg.SRC: self._blob("x"), Arg.DST: self._blob("y")}, self.scratch).run]
 
     def compile_backward(self) -> list[Call]:

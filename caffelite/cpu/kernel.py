@@ -64,7 +64,7 @@ class OneDnnKernel(Kernel):
     def bind_backward(self, arrays: Mapping[str, Any]) -> None:
         super().bind_backward(arrays)
         self._threads = threads.apply()
-        self._backward = self.compile_backward()
+        self._backward = self._compile(self.compile_backward)
 
     def forward(self) -> None:
         self._follow_threads()
@@ -74,7 +74,7 @@ class OneDnnKernel(Kernel):
     def forward_plain(self) -> None:
         self._follow_threads()
         if self._plain is None:
-            self._plain = self.compile_forward(None)
+            self._plain = self._compile(self.compile_forward, None)
         for call in self._plain:
             call()
 
@@ -87,13 +87,19 @@ class OneDnnKernel(Kernel):
     def _compile_forward(self) -> None:
         self._threads = threads.apply()
         self._plain = None
-        self._forward = self.compile_forward(self.site.post)
+        self._forward = self._compile(self.compile_forward, self.site.post)
 
     def _follow_threads(self) -> None:
         if self._threads != threads.num_threads():
             self._compile_forward()
             if self._backward:
-                self._backward = self.compile_backward()
+                self._backward = self._compile(self.compile_backward)
+
+    @staticmethod
+    def _compile(make: Callable[..., list[Call]], *arguments: Layer | None) -> list[Call]:
+        """Calls ``make`` with denormal numbers as they are, for the slope that :func:`relu_alpha` gives."""
+        with threads.unflushed():
+            return make(*arguments)
 
 
 def layer_of(site: Site) -> Any:
@@ -241,11 +247,29 @@ class DirectGradient:
 
 _POSTS = {"ReLU": Algorithm.RELU, "Sigmoid": Algorithm.LOGISTIC, "TanH": Algorithm.TANH}
 ACTIVATIONS = tuple(_POSTS)
+_TINY = -1.4e-45  # the denormal float32 next below zero
+
+
+def relu_alpha(slope: float) -> float:
+    """The negative slope to give oneDNN for a ReLU, alone or at the end of a pass, so that NaN stays NaN.
+
+    With slope 0 oneDNN computes max(x, 0), which makes 0 of NaN and so hides a run that diverges. With any
+    other slope it multiplies whatever is not above 0. The threads of a plan take a denormal slope for zero:
+    numbers below 0 become 0, NaN stays, and -inf becomes NaN (0 * -inf, as in Caffe). oneDNN itself must be
+    given the slope in a thread that does not. Where denormals are not flushed, 0 stays 0 and NaN becomes 0.
+    """
+    return slope or (_TINY if threads.flushes() else 0.0)
+
+
+def layer_slope(layer: Any) -> float:
+    """The negative slope of a ReLU layer."""
+    return float(layer.slope)
 
 
 def post_attributes(post: Layer | None, attributes: Attributes | None = None) -> Attributes:
     """Attributes that apply an activation layer to the result."""
     attributes = attributes or Attributes()
     if post is not None:
-        attributes.add_eltwise(_POSTS[post.type], getattr(post, "slope", 0.0))
+        alpha = relu_alpha(layer_slope(post)) if post.type == "ReLU" else 0.0
+        attributes.add_eltwise(_POSTS[post.type], alpha)
     return attributes

@@ -19,8 +19,9 @@ import ctypes as c
 import os
 import platform
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -106,15 +107,32 @@ def denormals_note() -> str:
     return "denormal numbers are flushed to zero"
 
 
-def _flush_this_thread() -> _FloatEnvironment | None:
-    """Set flush-to-zero in the calling thread; gives the environment from before."""
+def flushes() -> bool:
+    """Whether :func:`compute` makes all threads of a plan flush denormal numbers to zero."""
+    team = _team()
+    return team is not None and team.parallel is not None and team.set_environment is not None
+
+
+@contextmanager
+def unflushed() -> Iterator[None]:
+    """Denormal numbers count in the calling thread while the block runs, even inside :func:`compute`."""
+    before = _flush_this_thread(False)
+    try:
+        yield
+    finally:
+        if before is not None and (libm := _libm()) is not None:
+            libm.fesetenv(c.addressof(before))
+
+
+def _flush_this_thread(flush: bool = True) -> _FloatEnvironment | None:
+    """Set or end flush-to-zero in the calling thread; gives the environment from before."""
     libm = _libm()
     if libm is None:
         return None
     old = _FloatEnvironment()
     libm.fegetenv(c.addressof(old))
     new = _FloatEnvironment.from_buffer_copy(old)
-    new.mxcsr |= _FLUSH
+    new.mxcsr = new.mxcsr | _FLUSH if flush else new.mxcsr & ~_FLUSH
     libm.fesetenv(c.addressof(new))
     return old
 
