@@ -28,10 +28,18 @@ def _run(options: Options) -> int:
         log_model(model)
         for weights in options.items("weights"):
             get_log().emit("weights", str(model.load_weights(weights)), "caffe.cpp:279")
+        _check_weights(model)
         _score(model, iterations)
     finally:
         model.close()
     return 0
+
+
+def _check_weights(model: Model) -> None:
+    from caffelite.solver.finite import first_not_finite_param
+
+    if found := first_not_finite_param(model.learnables):
+        raise NotFiniteError(f"after loading the weights: {found}\n  Fix: take a snapshot from before")
 
 
 def _score(model: Model, iterations: int) -> None:

@@ -31,6 +31,7 @@ from caffelite.prototxt.source import SolverSource
 from caffelite.prototxt.write import write_text
 from caffelite.solver.check import require_valid, unused_fields
 from caffelite.solver.debug import debug_info
+from caffelite.solver.finite import first_not_finite_param, not_finite
 from caffelite.solver.lines import Lines, outputs_of
 from caffelite.solver.nets import build_test_nets, build_train_net
 from caffelite.solver.policies import current_step, learning_rate
@@ -92,7 +93,7 @@ class Solver:
         self._step_of_policy = 0
         self._losses: deque[float] = deque(maxlen=self.param.average_loss)
         self._stop_wanted = self._snapshot_wanted = False
-        self._saved_at = -1
+        self._saved_at, self._saved_as = -1, ""
         self._before_test: list[dict[str, Any]] | None = None
         self._restart_clock()
         self._lines.message("Solver scaffolding done.", "solver.cpp:57")
@@ -127,7 +128,10 @@ class Solver:
         if resume_file is not None:
             self._lines.message(f"Restoring previous solver status from {resume_file}", "solver.cpp:296")
             self.restore(resume_file)
+        if self.iter and self.iter >= p.max_iter:
+            self._lines.message(f"already at iteration {self.iter} of {p.max_iter}: nothing to train")
         self.step(p.max_iter - self.iter)
+        self.check_weights()
         if p.snapshot_after_train and not self._is_saved():
             self.snapshot()
         if self.stopped:
@@ -142,7 +146,8 @@ class Solver:
     def step(self, iterations: int = 1) -> None:
         """Runs some iterations, fewer if asked to stop.
 
-        Raises NotFiniteError, before anything is updated, if the loss is NaN or infinite.
+        Raises NotFiniteError, before anything is updated, if the loss is NaN or infinite, or if a weight is
+        in an iteration that is displayed.
         """
         end = self.iter + iterations
         self.stopped = False
@@ -164,6 +169,7 @@ class Solver:
             self._losses.append(self._forward_backward())
         if display:
             self._show_iteration()
+            self.check_weights()
         for callback in self.on_gradients_ready:
             callback()
         self.apply_update()
@@ -173,20 +179,24 @@ class Solver:
         """The mean loss of ``iter_size`` batches, whose gradients add up."""
         total = 0.0
         for _ in range(self.param.iter_size):
-            loss = self.net.forward()
-            if not math.isfinite(loss):
-                raise self._not_finite(f"loss is {loss:g}")
+            total += self._forward()
             self.net.backward()
-            total += loss
         return total / int(self.param.iter_size)
+
+    def _forward(self) -> float:
+        loss = self.net.forward()
+        if not math.isfinite(loss):
+            raise self._not_finite(f"loss is {loss:g}")
+        return loss
 
     def _not_finite(self, what: str) -> NotFiniteError:
         first = self.net.executor.first_not_finite() or "no blob: the numbers are finite one by one"
-        return NotFiniteError(
-            f"iteration {self.iter}: {what}; first non-finite blob in forward order: {first}\n"
-            "  Fix: lower base_lr, limit gradients with clip_gradients, or look at the data; "
-            "debug_info: true shows each layer"
-        )
+        return not_finite(self.iter, f"{what}; first non-finite blob in forward order: {first}")
+
+    def check_weights(self) -> None:
+        """Raises NotFiniteError if a parameter holds a NaN or an infinity."""
+        if found := first_not_finite_param(self.net.learnables):
+            raise not_finite(self.iter, found)
 
     def apply_update(self) -> None:
         """One update from the gradients as they stand; raises ``iter`` by one.
@@ -245,7 +255,7 @@ class Solver:
 
     def _show_final_loss(self) -> None:
         """One more forward pass, as Caffe does it; the state of the run is already saved."""
-        self._losses.append(self.net.forward())
+        self._losses.append(self._forward())
         self._lines.final_loss(self.iter, self.smoothed_loss)
 
     # -- testing ----------------------------------------------------------------------------------------
@@ -260,8 +270,7 @@ class Solver:
         self._before_test = [net.state_dict() for net in self.test_nets]
         scores: list[Scores] = []
         for index in range(len(self.test_nets)):
-            result = self.test(index)
-            if result is None:
+            if (result := self.test(index)) is None:
                 return scores
             scores.append(result)
         self._before_test = None
@@ -309,10 +318,19 @@ class Solver:
         return self._saved_at == self.iter or self._snapshot_is_due()
 
     def snapshot(self) -> str:
-        """Writes weights and state; returns the state's path. Raises SnapshotError."""
+        """Writes weights and state; returns the state's path.
+
+        Raises SnapshotError, and NotFiniteError if a weight is no number; what was there before stays.
+        """
+        self.check_weights()
         path = self._snapshots.write(self.net, self._state(), self._lines)
-        self._saved_at = self.iter
+        self._saved_at, self._saved_as = self.iter, path
         return path
+
+    @property
+    def saved_state(self) -> str | None:
+        """The solver state to go on from without loss; None if the last iteration has not been saved."""
+        return self._saved_as if self._saved_at == self.iter else None
 
     def _state(self) -> SolverState:
         tests = self._before_test  # a test that is under way will be run again from its beginning
@@ -344,7 +362,7 @@ class Solver:
         self._lines.message(f"{self.param.type}Solver: restoring history", "sgd_solver.cpp:336")
         updater.load_history(state.history)
         self.iter, self._step_of_policy = state.iter, state.current_step
-        self._saved_at = state.iter
+        self._saved_at, self._saved_as = state.iter, str(path)
 
     def _restore_extra(self, extra: Mapping[str, Any]) -> None:
         if not extra:

@@ -15,6 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import caffelite
+from caffelite.weights import load_weights
+
 from .conftest import SOLVER, Run
 
 TRAIN = ("train", "-solver", "solver.prototxt", "--engine", "reference")
@@ -70,6 +73,32 @@ def test_training_log_tells_what_caffe_tells(run: Run) -> None:
         "solver.cpp:332] Optimization Done.", "caffe.cpp:250] Optimization Done.",
     ):  # fmt: skip
         assert line in lines
+
+
+@pytest.mark.parametrize("engine", ["reference", "cpu"])
+@pytest.mark.parametrize("saving", ["", "snapshot: 1"])
+def test_a_diverged_run_fails_and_saves_no_nan(run: Run, tmp_path: Path, engine: str, saving: str) -> None:
+    text = SOLVER.replace("snapshot: 4", f"{saving} momentum: 0.9 weight_decay: 1").replace("gamma: 0.5", "gamma: 1")
+    text = text.replace("base_lr: 0.1", "base_lr: 1e9").replace("max_iter: 8", "max_iter: 40")
+    (tmp_path / "solver.prototxt").write_text(text)
+    result = run("train", "-solver", "solver.prototxt", "--engine", engine)
+    assert result.code == 4
+    assert re.search(
+        r"^error: iteration \d+: (loss|param) .*\n  Fix: lower base_lr", result.err, re.MULTILINE
+    )
+    assert "Optimization Done." not in result.err
+    for file in tmp_path.glob("*.caffemodel"):
+        assert all(np.isfinite(blob).all() for layer in load_weights(file) for blob in layer.blobs)
+
+
+def test_weights_that_are_no_numbers_get_no_score(run: Run, tmp_path: Path) -> None:
+    run(*TRAIN)
+    net = caffelite.Net("net.prototxt", "tiny_iter_8.caffemodel", caffelite.TEST)
+    net.params["conv"][1].data[0] = np.nan
+    net.save("spoiled.caffemodel")
+    result = run("test", "-model", "net.prototxt", "-weights", "spoiled.caffemodel", "-iterations", "1")
+    assert result.code == 4
+    assert "param 1 ('b', 2 (2)) of layer 'conv': 1 of 2 values are not finite" in result.err
 
 
 def test_resume_and_finetune(run: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -444,6 +445,35 @@ def test_a_gradient_that_is_not_finite_stops_a_clipped_run(make):
     with pytest.raises(NotFiniteError, match="iteration 0: the L2 norm of the gradients is inf"):
         solver.step()
     assert weight(solver) == 0
+
+
+@pytest.mark.parametrize("display, end", [("", 5), ("display: 2", 2)])
+def test_weights_that_are_not_finite_are_found_and_not_saved(make, tmp_path, display, end):
+    solver = parabola(make, f"max_iter: 5 test_initialization: false {display}")
+    solver.step()
+    kept = Path(solver.snapshot()).read_bytes()
+    solver._forward = lambda: 0.0  # as a layer would that hides the NaN
+
+    def spoil():
+        solver.net.params["ip"][0].data[...] = np.nan
+
+    solver.on_gradients_ready.append(spoil)
+    with pytest.raises(
+        NotFiniteError, match=rf"iteration {end}: param 0 \('W', 1 1 \(1\)\) of layer 'ip': 1 of"
+    ):
+        solver.solve()
+    assert [file.name for file in tmp_path.glob("*.solverstate")] == ["snap_iter_1.solverstate"]
+    with pytest.raises(NotFiniteError, match=f"iteration {end}: param 0"):
+        solver.snapshot()
+    assert (tmp_path / "snap_iter_1.solverstate").read_bytes() == kept
+
+
+def test_nothing_is_left_to_train(make, records, tmp_path):
+    make("max_iter: 4").solve()
+    solver = make("max_iter: 3")
+    solver.solve(tmp_path / "snap_iter_4.solverstate")
+    assert "already at iteration 4 of 3: nothing to train" in records.texts("message")
+    assert solver.iter == 4 and solver.saved_state == str(tmp_path / "snap_iter_4.solverstate")
 
 
 def test_an_unwritable_prefix_is_found_before_training(make, tmp_path):
