@@ -133,7 +133,7 @@ def get_solver(solver_file: str, **options: Any) -> PySolver:
 def set_device(device: int) -> None:
     """Chooses a GPU. Raises DeviceError: this build computes on the CPU."""
     raise DeviceError(
-        f"set_device({device}): this build has no CUDA engine; call set_mode_cpu() and leave set_device out"
+        f"set_device({device}): this version computes on the CPU\n  Fix: call set_mode_cpu() and leave set_device out"
     )
 
 

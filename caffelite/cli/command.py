@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from caffelite.cli.flags import Flag, Options
-from caffelite.engine import ENGINES
-from caffelite.errors import DeviceError, UsageError
+from caffelite.engine import ENGINES, WORDS
+from caffelite.errors import DeviceError, MissingFileError, UsageError
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ EVERYWHERE = (
     Flag("log-format", "caffe", "form of the log: caffe (as glog writes), rich (to read), json", "FORMAT",
          LOG_FORMATS),
     Flag("minloglevel", 0, "least severity logged: 0 all, 1 warnings, 2 errors (also GLOG_minloglevel)", "N"),
-    Flag("log_dir", "", "also write the log to a file in this folder", "DIR"),
-    Flag("log_year_in_prefix", True, "dates with a year; Caffe's own log parsers want none"),
+    Flag("log_dir", "", "also write the log to a file in this folder, made if need be", "DIR"),
+    Flag("log_year_in_prefix", False, "dates with a year, which Caffe's own log parsers do not read"),
     Flag("logtostderr", True, "standard error always gets the log", hidden=True),
     Flag("alsologtostderr", True, "standard error always gets the log", hidden=True),
 )  # fmt: skip
@@ -46,7 +47,13 @@ STATE = (
 ENGINE = (
     Flag("gpu", "", "GPUs to use, or all; this build computes on the CPU and refuses it", "IDS"),
     Flag("engine", "cpu", "cpu (oneDNN and NumPy) or reference (plain NumPy, slow)", "NAME", ENGINES),
-    Flag("precision", "float32", "float32; bf16 on the CPU engine; float64 on the reference engine", "TYPE"),
+    Flag(
+        "precision",
+        "float32",
+        "float32; bf16 on the CPU engine; float64 on the reference engine",
+        "TYPE",
+        WORDS,
+    ),
     Flag("threads", 0, "threads that compute; 0: the physical cores that this process may use", "N"),
     Flag("seed", -1, "seed of random numbers; -1: the file's, or a new one", "N"),
 )
@@ -73,6 +80,17 @@ def no_gpu(what: str) -> DeviceError:
         f"{what}: this build has the CPU engine only\n"
         "  Fix: leave -gpu out; a file with solver_mode: GPU trains on the CPU as it is"
     )
+
+
+_FILES = {"weights": "weights file", "snapshot": "solver state"}
+
+
+def require_files(options: Options, *names: str) -> None:
+    """Raises MissingFileError if a file that a flag names is not there, before anything is built."""
+    for name in names:
+        for path in options.items(name) if name == "weights" else filter(None, [options.text(name)]):
+            if not Path(path).exists():
+                raise MissingFileError(path, _FILES[name])
 
 
 def required(options: Options, name: str, why: str) -> str:

@@ -1,9 +1,9 @@
 """Caffe's log format, which is that of the glog library::
 
-    I20261123 12:22:18.424001 31532 caffe.cpp:197] Use CPU.
+    I1123 12:22:18.424001 31532 caffe.cpp:197] Use CPU.
 
-glog before 0.5 wrote ``I1123`` and Caffe's ``extract_seconds.py`` reads nothing else: glog's own switch,
-``GLOG_log_year_in_prefix=0`` in the environment, gives that form.
+That is the form of glog before 0.5, the only one that Caffe's ``parse_log.py`` and ``extract_seconds.py`` read.
+Later ones write ``I20261123``; glog's own switch, ``GLOG_log_year_in_prefix=1`` in the environment, gives that.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from caffelite.errors import SnapshotError
 from caffelite.logs.log import Record
 
 YEAR_VARIABLE = "GLOG_log_year_in_prefix"
-_FALSE = ("0", "f", "n", "false", "no")
+_TRUE = ("1", "t", "y", "true", "yes")
 
 
 def year_in_prefix() -> bool:
-    """Whether dates have eight digits; the environment may ask for four."""
-    return os.environ.get(YEAR_VARIABLE, "").strip().lower() not in _FALSE
+    """Whether dates have eight digits and not four: if the environment asks for it."""
+    return os.environ.get(YEAR_VARIABLE, "").strip().lower() in _TRUE
 
 
-def format_record(record: Record, year: bool = True) -> str:
+def format_record(record: Record, year: bool = False) -> str:
     """A record with its prefix and one newline at its end. Further lines of its text have no prefix."""
     seconds, micros = divmod(round(record.time * 1e6), 1_000_000)
     date = time.strftime("%Y%m%d %H:%M:%S" if year else "%m%d %H:%M:%S", time.localtime(seconds))
@@ -55,7 +55,10 @@ class StderrSink:
 
 
 class FileSink:
-    """A log file in Caffe's format, added to if it is there. Raises SnapshotError if it cannot be written."""
+    """A log file in Caffe's format, added to if it is there; its folder is made.
+
+    Raises SnapshotError if it cannot be written.
+    """
 
     def __init__(self, path: str | Path, year: bool | None = None):
         self.path, self.year = Path(path), year_in_prefix() if year is None else year
@@ -63,6 +66,7 @@ class FileSink:
 
     def _open(self) -> TextIO:
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             return self.path.open("a", encoding="utf-8", buffering=1)
         except OSError as error:
             raise self._error(error) from error

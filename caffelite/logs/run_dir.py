@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from caffelite.atomic import atomic_write
-from caffelite.errors import SnapshotError
+from caffelite.errors import SnapshotError, UsageError
 from caffelite.logs.caffe import FileSink
 from caffelite.logs.log import get_log
 from caffelite.logs.metrics import MetricsSink
@@ -19,41 +19,76 @@ from caffelite.random import RandomSource
 SOLVER = "solver.prototxt"
 LOG = "train.log"
 METRICS = "metrics.csv"
+_STATES = "*_iter_*.solverstate*"
+_OF_A_RUN = (
+    SOLVER, LOG, METRICS, "net.prototxt", "train_net.prototxt", "test_net_*.prototxt", "*_iter_*.caffemodel*",
+    _STATES,
+)  # fmt: skip
 
 
 class RunDir:
-    """A folder, made if need be. Raises SnapshotError if that is not possible."""
+    """A folder, made if need be. Raises SnapshotError if that is not possible.
 
-    def __init__(self, path: str | Path):
+    A folder with files that a run would write is refused with UsageError, unless ``snapshot`` lies in it:
+    then the run in it goes on. Its log and its table are added to, its solver and nets stay as they are.
+    """
+
+    def __init__(self, path: str | Path, snapshot: str | Path = ""):
         self.path = Path(path)
+        self._written: list[Path] = []
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SnapshotError(
                 f"cannot make the run directory '{path}': {error.strerror or error}"
             ) from error
+        found = next((file for pattern in _OF_A_RUN for file in self.path.glob(pattern)), None)
+        self.goes_on = found is not None and self._holds(snapshot)
+        if found and not self.goes_on:
+            raise UsageError(
+                f"run directory '{path}' holds another run: there is a '{found.name}'\n"
+                f"  Fix: name another directory{self._way_on()}"
+            )
+
+    def _holds(self, snapshot: str | Path) -> bool:
+        return bool(snapshot) and Path(snapshot).resolve().parent == self.path.resolve()
+
+    def _way_on(self) -> str:
+        """How to go on with the run that is here, from its newest snapshot if it has one."""
+        newest = max(self.path.glob(_STATES), key=lambda file: file.stat().st_mtime, default=None)
+        return f", or go on with that run: -snapshot {newest}" if newest else ""
 
     def adopt(self, source: SolverSource) -> None:
         """Copies the solver's nets here, makes the solver use them and snapshot here, and writes it.
 
         A solver without a random_seed gets one, so that the files repeat the run. The written solver runs
-        from the same working directory, since paths of data in the nets stay as they are.
+        from the same working directory, since paths of data in the nets stay as they are. A run that goes on
+        only snapshots here: its state holds the seed.
         """
         param = source.message
+        param.snapshot_prefix = str(self.path / (Path(param.snapshot_prefix).name or "net"))
+        if self.goes_on:
+            return
         for field in ("net", "train_net"):
             if param.HasField(field):
                 setattr(param, field, self._copy(getattr(param, field), f"{field}.prototxt"))
         for index, file in enumerate(param.test_net):
             param.test_net[index] = self._copy(file, f"test_net_{index}.prototxt")
-        param.snapshot_prefix = str(self.path / (Path(param.snapshot_prefix).name or "net"))
         param.random_seed = RandomSource(param.random_seed).seed
         self.write(SOLVER, write_text(param).encode())
 
     def write(self, name: str, content: bytes) -> Path:
         """Writes a file here, whole or not at all."""
-        with atomic_write(self.path / name) as file:
+        path = self.path / name
+        with atomic_write(path) as file:
             file.write(content)
-        return self.path / name
+        self._written.append(path)
+        return path
+
+    def discard(self) -> None:
+        """Takes away what was written for a run that could not begin. The log of one that goes on stays."""
+        for path in self._written if self.goes_on else [*self._written, self.path / LOG]:
+            path.unlink(missing_ok=True)
 
     @contextmanager
     def recording(self) -> Iterator[None]:

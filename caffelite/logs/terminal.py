@@ -15,7 +15,7 @@ from caffelite.logs.log import Record, number
 _COLORS = {"W": "yellow", "E": "red", "F": "red"}
 _KINDS = {"test": "bold", "test_output": "green", "snapshot": "blue", "done": "bold green"}
 _BAR_PERIOD_S = 0.1
-_LEFT_OUT = ("net", "solver")  # pages of prototxt; the run directory and the caffe format have them
+_LEFT_OUT = ("net", "solver", "end")  # pages of prototxt, "done" once more; other formats have them
 
 
 def readable(record: Record) -> str:
@@ -30,7 +30,7 @@ def readable(record: Record) -> str:
     return f"[dim]{clock}[/]  " + (f"[{style}]{text}[/]" if style else text)
 
 
-def caffe_markup(record: Record, year: bool = True) -> str:
+def caffe_markup(record: Record, year: bool = False) -> str:
     """A record as Caffe's line."""
     if record.kind == "error":
         return _error(record)

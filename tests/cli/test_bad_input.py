@@ -192,7 +192,8 @@ def test_snapshots_that_cannot_be_written_are_told_before_training(run: Run, tmp
 
 
 def test_precisions_and_engines_that_there_are_not(run: Run) -> None:
-    assert run("time", "-model", "net.prototxt", "--precision", "float16").code == 5
+    assert run("time", "-model", "net.prototxt", "--precision", "float16").code == 2
+    assert run("time", "-model", "net.prototxt", "--precision", "float64").code == 5
     result = run("time", "-model", "net.prototxt", "--engine", "cpuu")
     assert (result.code, "did you mean 'cpu'?" in result.err) == (2, True)
 

@@ -20,7 +20,7 @@ from caffelite.logs.log import Log, Record, get_log, init_log, level_from_enviro
 from caffelite.logs.metrics import MetricsSink, read_metrics
 from caffelite.logs.terminal import RichSink, caffe_markup, readable
 
-PREFIX = re.compile(r"I\d{8} \d\d:\d\d:\d\d\.\d{6} +\d+ [\w.]+:\d+\] ")
+PREFIX = re.compile(r"I\d{4} \d\d:\d\d:\d\d\.\d{6} +\d+ [\w.]+:\d+\] ")
 
 
 class Keep:
@@ -64,8 +64,9 @@ def test_numbers_print_as_cpp_streams_do(value: float, text: str) -> None:
 
 def test_prefix_is_glogs() -> None:
     assert PREFIX.match(format_record(record("Use CPU.")))
-    assert format_record(record("Use CPU."))[18:] == ".424001 31532 caffe.cpp:197] Use CPU.\n"
-    assert re.match(r"I\d{4} \d\d:", format_record(record("Use CPU."), year=False))
+    assert format_record(record("Use CPU."))[14:] == ".424001 31532 caffe.cpp:197] Use CPU.\n"
+    assert re.match(r"I\d{8} \d\d:", format_record(record("Use CPU."), year=True))
+    assert re.match(r"I\d{4} \d\d:", format_record(record("Use CPU.")))
     assert format_record(record("x", thread=7)).split("]")[0].endswith("     7 caffe.cpp:197")
 
 
@@ -129,12 +130,12 @@ def test_errors_have_no_prefix_and_are_never_silenced(capsys: pytest.CaptureFixt
     assert capsys.readouterr().err == "error: it broke\n"
 
 
-def test_four_digit_dates_on_request(
+def test_eight_digit_dates_on_request(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("GLOG_log_year_in_prefix", "0")
+    monkeypatch.setenv("GLOG_log_year_in_prefix", "1")
     get_log().emit("x", "text")
-    assert re.match(r"I\d{4} ", capsys.readouterr().err)
+    assert re.match(r"I\d{8} ", capsys.readouterr().err)
 
 
 def test_log_file_goes_on_and_takes_every_severity(tmp_path: Path) -> None:
@@ -146,8 +147,14 @@ def test_log_file_goes_on_and_takes_every_severity(tmp_path: Path) -> None:
 
 
 def test_log_file_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
     with pytest.raises(SnapshotError, match="cannot write the log"):
-        FileSink(tmp_path / "absent" / "x.log")
+        FileSink(tmp_path / "file" / "x.log")
+
+
+def test_the_folder_of_a_log_file_is_made(tmp_path: Path) -> None:
+    FileSink(tmp_path / "a" / "b" / "x.log").close()
+    assert (tmp_path / "a" / "b" / "x.log").exists()
 
 
 def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
