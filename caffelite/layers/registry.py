@@ -11,9 +11,12 @@ import importlib
 import pkgutil
 from collections.abc import Iterator
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from types import ModuleType
 
-from caffelite.errors import UnknownNameError, UsageError
+from caffelite.errors import NetError, UnknownNameError, UsageError
+from caffelite.layers._elsewhere import home_of
 from caffelite.layers.base import Layer
 from caffelite.prototxt.suggest import did_you_mean
 from caffelite.types import Location
@@ -22,11 +25,20 @@ _NOT_LAYERS = {"base", "registry"}
 _users: dict[str, type[Layer]] = {}
 
 
-def register(type_: str, layer: type[Layer]) -> None:
-    """Adds a layer type of the user's; it then runs on every engine through its array body."""
+def register(type_: str, layer: type[Layer], *, replace: bool = False) -> None:
+    """Adds a layer type of the user's; it then runs on every engine through its array body.
+
+    ``replace`` lets it stand in for a type that caffelite ships. Raises UsageError without it, and for what is no
+    Layer.
+    """
     if not (isinstance(layer, type) and issubclass(layer, Layer)):
         raise UsageError(
             f"layer type '{type_}': expected a subclass of caffelite.layers.base.Layer, got {layer!r}"
+        )
+    if not replace and _shipped(type_):
+        raise UsageError(
+            f"layer type '{type_}': caffelite has a layer of this name\n"
+            "  Fix: choose another name, or register(..., replace=True)"
         )
     _users[type_] = layer
 
@@ -64,20 +76,33 @@ def _shipped(type_: str) -> type[Layer] | None:
     name = module_name(type_)
     if name is None:
         return None
-    found: type[Layer] | None = getattr(importlib.import_module(f"caffelite.layers.{name}"), type_, None)
+    found: type[Layer] | None = getattr(_module(name), type_, None)
     return found
+
+
+def _module(name: str) -> ModuleType:
+    """A layer's module. Raises NetError that names its file if it cannot be imported."""
+    full = f"caffelite.layers.{name}"
+    try:
+        return importlib.import_module(full)
+    except Exception as error:
+        spec = find_spec(full)
+        raise NetError(_broken(f"layer file '{spec.origin if spec else full}'", error)) from error
+
+
+def _broken(what: str, error: Exception) -> str:
+    return f"{what} cannot be imported: {type(error).__name__}: {error}"
 
 
 def _shipped_classes() -> Iterator[type[Layer]]:
     for key, name in _modules().items():
-        module = importlib.import_module(f"caffelite.layers.{name}")
-        for attribute, value in vars(module).items():
+        for attribute, value in vars(_module(name)).items():
             if attribute.lower() == key and isinstance(value, type) and issubclass(value, Layer):
                 yield value
 
 
 @cache
-def _plugins() -> dict[str, object]:
+def _plugins() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group="caffelite.layers")}
 
 
@@ -85,12 +110,19 @@ def _plugged(type_: str) -> type[Layer] | None:
     point = _plugins().get(type_)
     if point is None:
         return None
-    register(type_, point.load())  # type: ignore[attr-defined]  # EntryPoint, typed as object to keep the cache simple
+    try:
+        layer = point.load()
+    except Exception as error:
+        raise NetError(_broken(f"layer type '{type_}' of '{point.value}'", error)) from error
+    register(type_, layer)
     return _users[type_]
 
 
 def _unknown(type_: str, location: Location | None, name: str) -> str:
     at = f" at {location}" if location else ""
+    home = home_of(type_)
+    if home:
+        return f"layer '{name}'{at}: '{type_}' is a layer of {home} that caffelite does not have yet (what is there: caffelite layers)"
     known = layer_types()
     near = did_you_mean(type_, known)
     hint = f"; did you mean '{near}'?" if near else ""

@@ -25,6 +25,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from caffelite.errors import CaffeliteError
 from caffelite.layers.base import Layer, SavedSpec, argument_names, plain
 from caffelite.params import Array, Param
 from caffelite.types import Shape, count
@@ -162,14 +163,29 @@ class ArrayKernel(Kernel):
 
     def forward(self) -> None:
         values = {name: self._value(name) for name in self._forward_names}
-        self.layer.forward(**values)  # type: ignore[attr-defined]
+        try:
+            self.layer.forward(**values)  # type: ignore[attr-defined]
+        except Exception as error:
+            self._tell("forward", error)
+            raise
         for spec in self.layer.params:
             if not spec.learnable:  # statistics, which forward may have written
                 self.params[spec.name].touch()
 
     def backward(self) -> None:
         values = {name: self._value(name) for name in self._backward_names}
-        self.layer.backward(**values)  # type: ignore[attr-defined]
+        try:
+            self.layer.backward(**values)  # type: ignore[attr-defined]
+        except Exception as error:
+            self._tell("backward", error)
+            raise
+
+    def _tell(self, what: str, error: Exception) -> None:
+        """Notes on what a user's layer raises which layer it was; our own errors say so themselves."""
+        if not isinstance(error, CaffeliteError):
+            place = self.layer.location()
+            at = f" at {place}" if place else ""
+            error.add_note(f"in {what} of layer '{self.layer.name}' ({self.layer.type}){at}")
 
     def bind(
         self, arrays: Mapping[str, Any], params: Mapping[str, Param], rng: Callable[[], np.random.Generator]

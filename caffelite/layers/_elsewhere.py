@@ -1,0 +1,38 @@
+"""Layer types that are known by name alone: BVLC Caffe's, and those of its forks with the fork that has them."""
+
+from __future__ import annotations
+
+_TYPES = {
+    "BVLC Caffe": "AbsVal Accuracy ArgMax BNLL BatchNorm BatchReindex Bias Clip Concat ContrastiveLoss Convolution Crop Data "
+    "Deconvolution Dropout DummyData ELU Eltwise Embed EuclideanLoss Exp Filter Flatten HDF5Data HDF5Output "
+    "HingeLoss Im2col ImageData InfogainLoss InnerProduct Input LRN LSTM LSTMUnit Log MVN MemoryData "
+    "MultinomialLogisticLoss PReLU Parameter Pooling Power Python RNN ReLU Reduction Reshape SPP Scale Sigmoid "
+    "SigmoidCrossEntropyLoss Silence Slice Softmax SoftmaxWithLoss Split Swish TanH Threshold Tile WindowData",
+    "Fast R-CNN": "ROIPooling SmoothL1Loss",
+    "SSD": "AnnotatedData DetectionEvaluate DetectionOutput MultiBoxLoss Normalize Permute PriorBox VideoData",
+    "R-FCN": "BoxAnnotatorOHEM PSROIPooling",
+    "Microsoft's fork": "SmoothL1LossOHEM SoftmaxWithLossOHEM",
+    "NVIDIA's fork": "DetectNetTransformation TRT",
+    "Intel's fork": "BoxData EvalDetection MKLBatchNorm MnActivation SpatialDropout",
+    "SENet": "Axpy",
+    "SegNet": "DenseImageData",
+    "SegNet and PSPNet": "BN",
+    "SegNet and MobileNet-YOLO": "Upsample",
+    "PSPNet and DeepLab": "Interp",
+    "DeepLab": "SegAccuracy ImageSegData DenseCRF DomainTransform MatRead MatWrite UniqueLabel BiasChannel "
+    "AdaptiveBiasChannel",
+    "MobileNet-YOLO": "Reorg RegionLoss Yolov3 Yolov3DetectionOutput YoloDetectionOutput",
+    "MobileNet-SSD": "ReLU6",
+    "MobileNet": "DepthwiseConvolution ConvolutionDepthwise",
+    "ShuffleNet": "ShuffleChannel",
+    "FlowNet2": "Correlation FlowWarp Resample Downsample DataAugmentation L1Loss LpqLoss",
+    "OpenPose": "CPMData",
+    "yjxiong's fork": "SegData BatchReduction",
+    "Ristretto": "ConvolutionRistretto FcRistretto DeconvolutionRistretto",
+}
+_HOMES = {type_: home for home, types in _TYPES.items() for type_ in types.split()}
+
+
+def home_of(type_: str) -> str:
+    """Where a layer type comes from: ``BVLC Caffe`` or a fork's name; empty for an unknown one."""
+    return _HOMES.get(type_, "")
