@@ -36,6 +36,11 @@ _HOMES = {
     "CaffeliteError": "caffelite.errors",
 }
 
+_NOT_YET = (  # pycaffe's other names
+    "Classifier", "Detector", "Layer", "NCCL", "NetSpec", "Timer", "classifier", "coord_map", "detector", "draw", "has_nccl", "io", "layers", "net_spec",
+    "params", "proto", "set_multiprocess", "set_solver_count", "set_solver_rank", "solver_count", "solver_rank", "to_proto",
+)  # fmt: skip
+
 __all__ = ["TEST", "TRAIN", "__version__", *_HOMES]
 
 if TYPE_CHECKING:
@@ -61,6 +66,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name in _NOT_YET:
+        raise AttributeError(f"caffelite does not have pycaffe's '{name}' yet")
     if name not in _HOMES:
         raise AttributeError(f"module 'caffelite' has no attribute '{name}'")
     value = getattr(importlib.import_module(_HOMES[name]), name)

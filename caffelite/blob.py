@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import numpy as np
 
 from caffelite.errors import UsageError
 from caffelite.graph.graph import Node
 from caffelite.params import Array, Param
+from caffelite.prototxt.suggest import suggestion
 from caffelite.types import Shape, count
 
 if TYPE_CHECKING:
     from caffelite.model import Model
+
+
+V = TypeVar("V")
+
+
+class Named(OrderedDict[str, V]):
+    """What a net has by name. A name that is not there is a KeyError that says what it may have been meant to be."""
+
+    def __init__(self, what: str, items: Iterable[tuple[str, V]] = ()):
+        super().__init__(items)
+        self._what = what
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise KeyError(f"the net has no {self._what} '{name}'{suggestion(name, self)}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return OrderedDict, (list(self.items()),)
+
+    def copy(self) -> Named[V]:
+        return Named(self._what, self.items())
 
 
 class Blob:

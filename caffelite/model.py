@@ -26,7 +26,8 @@ from caffelite.loading import LoadReport, blobs_in_net, load_params
 from caffelite.params import Array, Param
 from caffelite.plan.build import make_plan
 from caffelite.plan.kernel import Engine
-from caffelite.prototxt.source import NetSource, read_net
+from caffelite.prototxt.source import NetSource, as_net
+from caffelite.prototxt.suggest import suggestion
 from caffelite.random import RandomSource
 from caffelite.storage import Storage, memory_limit
 from caffelite.types import Phase, Shape, count, shape_text
@@ -38,7 +39,7 @@ Shapes = dict[str, Shape]
 
 
 class Model:
-    """A net for one phase on one engine.
+    """A net for one phase on one engine: ``Model("deploy.prototxt")``, or from a NetSource.
 
     ``observe=True`` keeps every blob for the user to look at; ``False`` lets the plan reuse memory. ``backward``:
     whether gradients will ever be asked for. ``seed`` fixes fillers, dropout and data draws; -1 takes a fresh one,
@@ -47,7 +48,7 @@ class Model:
 
     def __init__(
         self,
-        source: NetSource,
+        source: str | Path | NetSource,
         phase: Phase = Phase.TEST,
         *,
         state: State | None = None,
@@ -62,7 +63,7 @@ class Model:
         force_backward: bool = False,
         share: Model | None = None,
     ):
-        self.source = source
+        self.source = source = as_net(source)
         self.state = state or net_state(source, phase, level, stages)
         self.engine = get_engine(engine, precision) if isinstance(engine, str) else engine
         self.random: RandomSource = share.random if share else RandomSource(seed)
@@ -84,9 +85,9 @@ class Model:
             self.share_params(share)
 
     @classmethod
-    def load(cls, net: str | Path, weights: str | Path | None = None, **options: Any) -> Model:
+    def load(cls, net: str | Path | NetSource, weights: str | Path | None = None, **options: Any) -> Model:
         """Reads a prototxt and, if given, a weights file. Options are those of the constructor."""
-        model = cls(read_net(net), **options)
+        model = cls(net, **options)
         if weights is not None:
             model.load_weights(weights)
         return model
@@ -118,7 +119,8 @@ class Model:
         """The position of a layer. Raises UsageError for an unknown name."""
         node = self.graph.node(name)
         if node is None:
-            raise UsageError(f"net '{self.name}' has no layer '{name}'")
+            near = suggestion(name, [node.name for node in self.nodes])
+            raise UsageError(f"net '{self.name}' has no layer '{name}'{near}")
         return node.index
 
     def params_of(self, node: Node) -> list[Param]:
@@ -302,7 +304,7 @@ class Model:
         """The live array of a blob, NCHW-shaped. Raises UsageError for an unknown name."""
         value = self.graph.blobs.get(name)
         if value is None:
-            raise UsageError(f"net '{self.name}' has no blob '{name}'")
+            raise UsageError(f"net '{self.name}' has no blob '{name}'{suggestion(name, self.graph.blobs)}")
         return self.executor.data(value)
 
     def input(self, name: str) -> Array:

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from caffelite import defaults
-from caffelite.blob import LayerView, ParamBlob, ValueBlob
+from caffelite.blob import LayerView, Named, ParamBlob, ValueBlob
 from caffelite.errors import UsageError
 from caffelite.loading import LoadReport
 from caffelite.model import Model
 from caffelite.params import Array
 from caffelite.prototxt.source import read_net
+from caffelite.prototxt.suggest import suggestion
 from caffelite.types import Phase, Shape
 
 
@@ -81,15 +82,16 @@ class Net:
     @cached_property
     def blobs(self) -> OrderedDict[str, ValueBlob]:
         """Blobs by name, in the order of the net, split ones included."""
-        return OrderedDict(
-            (name, ValueBlob(self._model, name, self._pending)) for name in self._model.graph.blobs
+        return Named(
+            "blob", ((name, ValueBlob(self._model, name, self._pending)) for name in self._model.graph.blobs)
         )
 
     @property
     def params(self) -> OrderedDict[str, list[ParamBlob]]:
         """Learnable blobs of the layers that have any."""
-        return OrderedDict(
-            (name, [ParamBlob(p) for p in params]) for name, params in self._model.params.items() if params
+        found = self._model.params.items()
+        return Named(
+            "layer with params", ((name, [ParamBlob(p) for p in params]) for name, params in found if params)
         )
 
     @property
@@ -98,7 +100,7 @@ class Net:
 
     @property
     def layer_dict(self) -> OrderedDict[str, LayerView]:
-        return OrderedDict(zip(self._layer_names, self.layers, strict=True))
+        return Named("layer", zip(self._layer_names, self.layers, strict=True))
 
     @property
     def _layer_names(self) -> list[str]:
@@ -162,8 +164,8 @@ class Net:
         **kwargs: Array,
     ) -> dict[str, Array]:
         """Runs the net, or the layers from ``start`` to ``end``; keywords set all inputs. Returns live views."""
-        first = self._layer_names.index(start) if start is not None else 0
-        last = self._layer_names.index(end) if end is not None else None
+        first = self._position(start) if start is not None else 0
+        last = self._position(end) if end is not None else None
         shown = dict.fromkeys([*(self.top_names[end] if end is not None else self.outputs), *(blobs or ())])
         if kwargs:
             self._check_names(kwargs, self.inputs, "Input blob arguments do not match net inputs.")
@@ -181,8 +183,8 @@ class Net:
         **kwargs: Array,
     ) -> dict[str, Array]:
         """Runs gradients, from ``start`` down to ``end``; keywords set all outputs' diffs. Returns live views."""
-        first = self._layer_names.index(start) if start is not None else None
-        last = self._layer_names.index(end) if end is not None else 0
+        first = self._position(start) if start is not None else None
+        last = self._position(end) if end is not None else 0
         shown = dict.fromkeys([*(self.bottom_names[end] if end is not None else self.inputs), *(diffs or ())])
         if kwargs:
             self._check_names(kwargs, self.outputs, "Top diff arguments do not match net outputs.")
@@ -191,6 +193,11 @@ class Net:
                 self.blobs[name].diff[...] = array
         self._backward(first, last)
         return {name: self.blobs[name].diff for name in shown}
+
+    def _position(self, layer: str) -> int:
+        if layer not in self._layer_names:
+            raise ValueError(f"layer '{layer}' is not in list{suggestion(layer, self._layer_names)}")
+        return self._layer_names.index(layer)
 
     def _forward(self, start: int = 0, end: int | None = None) -> float:
         self.reshape()

@@ -18,7 +18,7 @@ from caffelite.errors import UsageError
 from caffelite.loading import LoadReport
 from caffelite.model import Model
 from caffelite.params import Array
-from caffelite.prototxt.source import NetSource, read_net
+from caffelite.prototxt.source import NetSource
 from caffelite.types import Phase
 
 
@@ -39,9 +39,8 @@ class Predictor:
         precision: str = "float32",
         seed: int = -1,
     ):
-        source = net if isinstance(net, NetSource) else read_net(net)
         self.model = Model(
-            source,
+            net,
             Phase.TEST,
             engine=engine,
             precision=precision,
@@ -100,6 +99,14 @@ class Predictor:
         return array
 
 
-def load(net: str | Path, weights: str | Path | None = None, **options: Any) -> Predictor:
+def load(
+    net: str | Path | NetSource,
+    weights: str | Path | None = None,
+    *,
+    outputs: Sequence[str] = (),
+    engine: str = "cpu",
+    precision: str = "float32",
+    seed: int = -1,
+) -> Predictor:
     """A Predictor from a prototxt and a weights file; options are those of :class:`Predictor`."""
-    return Predictor(net, weights, **options)
+    return Predictor(net, weights, outputs=outputs, engine=engine, precision=precision, seed=seed)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from caffelite.errors import CaffeliteError
 from caffelite.params import Array
 from caffelite.plan.kernel import CHANNELS_LAST, Engine
 from caffelite.plan.plan import Placement
@@ -28,15 +29,27 @@ class Storage:
         self.replaced = 0
 
     def take(self, name: str, nbytes: int) -> Array:
-        """At least ``nbytes`` bytes under a name, zero when new; smaller requests keep what is there."""
+        """At least ``nbytes`` bytes under a name, zero when new; smaller requests keep what is there.
+
+        Raises CaffeliteError if the system has no such memory.
+        """
         piece = self._pieces.get(name)
         if piece is None or piece.nbytes < nbytes:
-            piece = self._engine.empty(max(nbytes, 1))
+            piece = self._allocated(name, max(nbytes, 1))
             self.generation += 1
             if name in self._pieces:
                 self.replaced = self.generation
             self._pieces[name] = piece
         return piece
+
+    def _allocated(self, name: str, nbytes: int) -> Array:
+        try:
+            return self._engine.empty(nbytes)
+        except MemoryError as error:
+            raise CaffeliteError(
+                f"out of memory: {name} needs {nbytes / 2**30:,.1f} GiB beside the {self.nbytes / 2**30:,.1f} GiB "
+                "that the net has\n  Fix: take a smaller batch or smaller images, or close other programs"
+            ) from error
 
     def array(self, placement: Placement) -> Array:
         """The array that lies at a placement: of the operand's shape, strided as its layout says."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -247,10 +248,8 @@ def test_the_state_goes_round() -> None:
 
 
 def test_an_empty_net() -> None:
-    net = model('name: "nothing"')
-    assert net.forward() == 0
-    net.backward()
-    assert net.outputs() == {}
+    with pytest.raises(NetError, match="the net has no layers"):
+        model('name: "nothing"')
 
 
 def test_an_unknown_engine() -> None:
@@ -260,3 +259,9 @@ def test_an_unknown_engine() -> None:
         model(engine="tpu")
     with pytest.raises(DeviceError, match="expected precision float32 or float64, got 'bf16'"):
         model(precision="bf16")
+
+
+def test_a_model_of_a_path(tmp_path: Path) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text('name: "n" layer { name: "d" type: "Input" top: "d" input_param { shape { dim: 1 } } }')
+    assert Model(path).name == Model(str(path)).name == "n"

@@ -334,3 +334,29 @@ def test_hooks(net: Net) -> None:
 def test_memory_data_only_where_there_is_one(net: Net) -> None:
     with pytest.raises(UsageError, match="only be called if the first layer is a MemoryDataLayer"):
         net.set_input_arrays(DATA, INFO)
+
+
+def test_names_that_a_net_has_not(net: Net) -> None:
+    for table, name, near in ((net.blobs, "dat", "data"), (net.layer_dict, "convv", "conv")):
+        with pytest.raises(KeyError, match=f"'{name}'; did you mean '{near}'"):
+            table[name]
+        assert table.get(name) is None
+        assert list(table.copy()) == list(table)
+    with pytest.raises(ValueError, match="layer 'prb' is not in list; did you mean 'prob'"):
+        net.forward(end="prb")
+
+
+def test_names_of_pycaffe_that_are_not_there_yet() -> None:
+    import caffelite
+
+    for name in ("io", "NetSpec", "Classifier"):
+        with pytest.raises(AttributeError, match=f"caffelite does not have pycaffe's '{name}' yet"):
+            getattr(caffelite, name)
+
+
+def test_no_gpu_mode() -> None:
+    from caffelite.defaults import set_mode_gpu
+    from caffelite.errors import DeviceError
+
+    with pytest.raises(DeviceError, match=r"Fix: call set_mode_cpu\(\)"):
+        set_mode_gpu()

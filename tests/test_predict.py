@@ -201,3 +201,8 @@ def test_one_predictor_in_many_threads(engine) -> None:
     for mine, theirs in zip(in_threads([(predict, x) for x in inputs]), want, strict=True):
         for j, prob in enumerate(mine):
             np.testing.assert_array_equal(prob, theirs[j % 5])
+
+
+def test_an_option_that_there_is_not() -> None:
+    with pytest.raises(TypeError, match=r"load\(\) got an unexpected keyword argument 'bogus'"):
+        load("deploy.prototxt", bogus=1)

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from caffelite.cli.command import STATE, Command
-from caffelite.cli.findings import Finding, check_file
+from caffelite.cli.findings import Finding, Request, check_file
 from caffelite.cli.flags import Options
-from caffelite.cli.nets import SHAPE, shapes_of
+from caffelite.cli.nets import SHAPE, check_shape_names, shapes_of
 from caffelite.errors import DataError, NetError
 from caffelite.graph.state import State
 from caffelite.types import Phase
 
 
 def _run(options: Options) -> int:
-    shapes = shapes_of(options)
     level, stages = options.integer("level"), tuple(options.items("stage"))
-    states = [State(phase, level, stages) for phase in Phase]
-    found = (finding for path in options.arguments for finding in check_file(path, states, shapes))
+    request = Request([State(phase, level, stages) for phase in Phase], shapes_of(options))
+    found = (finding for path in options.arguments for finding in check_file(path, request))
     findings = list(dict.fromkeys(found))  # a solver names nets that may be on the command line, too
+    if request.tops:
+        check_shape_names(request.shapes, request.tops)
     print("\n".join(_lines(findings, options.arguments)))
     return _exit_code(findings)
 

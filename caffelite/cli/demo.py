@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING
 from caffelite.cli.command import ENGINE, Command, apply_engine
 from caffelite.cli.flags import Options
 from caffelite.cli.train import train
+from caffelite.logs.log import Record, Sink, get_log
+from caffelite.logs.run_dir import SOLVER
 
 if TYPE_CHECKING:
     from caffelite.demo.scores import Scores
@@ -31,14 +34,32 @@ def _run(options: Options) -> int:
     digits.check_installed()
     folder = Path(options.arguments[0]) if options.arguments else digits.free_folder()
     began = perf_counter()
-    scores = digits.run(folder, train, options.text("engine"), options.text("precision"))
-    print(_stopped(folder) if scores is None else _report(folder, scores, perf_counter() - began))
+    with get_log().to(*map(_WithoutNets, get_log().sinks), instead=True):
+        result = digits.run(folder, train, options.text("engine"), options.text("precision"))
+    if isinstance(result, str):
+        print(_stopped(folder, result))
+    else:
+        print(_report(folder, result, perf_counter() - began))
     return 0
 
 
-def _stopped(folder: Path) -> str:
-    state = folder / "digits_iter_N.solverstate"
-    return f"\nStopped. To go on: caffelite train -solver {folder / 'solver.prototxt'} -snapshot {state}"
+class _WithoutNets:
+    """A sink without the pages about the building of nets, which the demo's log file has."""
+
+    def __init__(self, sink: Sink):
+        self._sink = sink
+
+    def write(self, record: Record) -> None:
+        if record.kind not in ("net", "solver"):
+            self._sink.write(record)
+
+    def close(self) -> None:
+        """The sink goes on afterwards."""
+
+
+def _stopped(folder: Path, state: str) -> str:
+    words = ("-solver", str(folder / SOLVER), "-snapshot", state, "--run-dir", str(folder))
+    return f"\nStopped. To go on: {shlex.join(('caffelite', 'train', *words))}"
 
 
 def _report(folder: Path, scores: Scores, seconds: float) -> str:

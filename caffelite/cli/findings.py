@@ -8,20 +8,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from caffelite.cli.nets import without_data
+from caffelite.cli.nets import free_tops, without_data
 from caffelite.errors import CaffeliteError, NetError, Problem, PrototxtError, UnknownNameError
 from caffelite.graph.build import build_graph
-from caffelite.graph.problems import NetErrors
-from caffelite.graph.state import State
+from caffelite.graph.problems import NetErrors, Problems
+from caffelite.graph.state import State, filter_layers
 from caffelite.prototxt.binary import read_bytes
+from caffelite.prototxt.kinds import kind_of
 from caffelite.prototxt.positions import Where
-from caffelite.prototxt.schema import message_type
-from caffelite.prototxt.source import NetSource, SolverSource, net_from_message, parse_solver
+from caffelite.prototxt.source import NetSource, SolverSource, net_from_message
 from caffelite.prototxt.text import read_text
-from caffelite.prototxt.tokens import CLOSERS, OPENERS, tokenize
+from caffelite.prototxt.upgrade import upgrade_solver
 from caffelite.types import Location, Phase, Shape
 
 _PLACE = re.compile(r" at (?P<file>[^\n]+?):(?P<line>\d+):(?P<column>\d+): ")
+_NO_TYPE = "unknown type ''"
 
 
 @dataclass(frozen=True)
@@ -40,58 +41,59 @@ class Finding:
         return f"{self.location}: {head}{only}{newline}{fix}"
 
 
-def check_file(path: str, states: Sequence[State], shapes: Mapping[str, Shape]) -> list[Finding]:
+@dataclass
+class Request:
+    """What nets are checked with: states, shapes of their inputs. ``tops`` collects whose shapes could be given."""
+
+    states: Sequence[State]
+    shapes: Mapping[str, Shape]
+    tops: set[str] = field(default_factory=set)
+
+
+def check_file(path: str, request: Request) -> list[Finding]:
     """The findings of a file in the order of their places. A solver's are followed by those of its nets."""
     try:
         text = read_bytes(path, "net or solver")
     except CaffeliteError as error:
         return [_finding(error, path)]
-    if _is_solver(text):
-        return _check_solver(text, path, states, shapes)
-    return _check_net(text, path, states, shapes)
-
-
-def _is_solver(text: bytes) -> bool:
-    """Whether most of a file's outermost names are those of a solver."""
-    names = set(_outer_names(text.decode("utf-8", "replace")))
-    known = [len(names & set(message_type(name).fields)) for name in ("SolverParameter", "NetParameter")]
-    return known[0] > known[1]
-
-
-def _outer_names(text: str) -> Iterator[str]:
-    depth = 0
-    for kind, word, _ in tokenize(text):
-        depth += (kind in OPENERS) - (kind in CLOSERS)
-        if kind == "word" and not depth:
-            yield word
+    check = _check_solver if kind_of(text) == "SolverParameter" else _check_net
+    return check(text, path, request)
 
 
 # -- nets ----------------------------------------------------------------------------------------------------
 
 
-def _check_net(text: bytes, path: str, states: Sequence[State], shapes: Mapping[str, Shape]) -> list[Finding]:
+def _check_net(text: bytes, path: str, request: Request) -> list[Finding]:
     reading = read_text(text, "NetParameter", path)
     findings = [_from_problem(problem) for problem in reading.problems]
     try:
         source = net_from_message(reading.message, path, Where(reading.positions))
     except CaffeliteError as error:
         return findings or [_finding(one, path) for one in _parts(error)]
+    if not source.message.layer and findings:
+        return findings
     lines = sorted(where.at().line for where in source.origins)
     broken = {bisect_right(lines, problem.location.line) for problem in reading.problems}
-    for finding in _check_graphs(source, states, shapes):
+    for finding in _check_graphs(source, request):
         if not finding.follows or bisect_right(lines, finding.location.line) not in broken:
             findings.append(finding)
     return sorted(findings, key=lambda finding: finding.location)
 
 
-def _check_graphs(source: NetSource, states: Sequence[State], shapes: Mapping[str, Shape]) -> list[Finding]:
+def _check_graphs(source: NetSource, request: Request) -> list[Finding]:
     found: dict[tuple[Location, str], Finding] = {}
-    for state in states:
-        for error in _graph_errors(source, state, shapes):
+    for state in _states(source, request.states):
+        request.tops |= free_tops(source, state)
+        for error in _graph_errors(source, state, request.shapes):
             for part in _parts(error):
                 finding = _finding(part, source.file)
                 found.setdefault((finding.location, finding.text), finding).phases.add(state.phase)
     return list(found.values())
+
+
+def _states(source: NetSource, states: Sequence[State]) -> Sequence[State]:
+    """The states in which the net has layers: one for training alone is not wrong. All if it has none in any."""
+    return [state for state in states if filter_layers(source, state, Problems())[0]] or states
 
 
 def _graph_errors(source: NetSource, state: State, shapes: Mapping[str, Shape]) -> list[CaffeliteError]:
@@ -107,23 +109,37 @@ def _graph_errors(source: NetSource, state: State, shapes: Mapping[str, Shape]) 
 # -- solvers -------------------------------------------------------------------------------------------------
 
 
-def _check_solver(
-    text: bytes, path: str, states: Sequence[State], shapes: Mapping[str, Shape]
-) -> list[Finding]:
+def _check_solver(text: bytes, path: str, request: Request) -> list[Finding]:
     from caffelite.solver.check import check_solver
 
+    reading = read_text(text, "SolverParameter", path)
+    findings = [_from_problem(problem) for problem in reading.problems]
+    where = Where(reading.positions)
+    source = SolverSource(reading.message, where, path)
     try:
-        source = parse_solver(text, path)
+        upgrade_solver(source.message, path, where)
     except CaffeliteError as error:
-        return [_finding(one, path) for one in _parts(error)]
-    findings = [_from_problem(problem) for problem in check_solver(source)]
-    for name, where in _nets(source):
+        findings += [_finding(one, path) for one in _parts(error)]
+    broken = {problem.location.line for problem in reading.problems}  # a value there is missing, and told
+    told = [problem for problem in check_solver(source) if problem.location.line not in broken - {1}]
+    findings += [*map(_from_problem, told), *_snapshot_folder(source)]
+    findings.sort(key=lambda finding: finding.location)
+    for name, place in _nets(source):
         if Path(name).exists():
-            findings += check_file(name, states, shapes)
+            findings += check_file(name, request)
         else:
             fix = f"paths count from the working directory, which is '{Path.cwd()}'"
-            findings.append(Finding(where, f"net '{name}' does not exist\n  Fix: {fix}"))
+            findings.append(Finding(place, f"net '{name}' does not exist\n  Fix: {fix}"))
     return findings
+
+
+def _snapshot_folder(source: SolverSource) -> Iterator[Finding]:
+    param = source.message
+    folder = Path(param.snapshot_prefix).parent
+    if param.snapshot_prefix and not folder.is_dir():
+        fix = f"mkdir -p '{folder}'"
+        text = f"the directory of snapshot_prefix '{param.snapshot_prefix}' does not exist\n  Fix: {fix}"
+        yield Finding(source.where.at("snapshot_prefix"), text)
 
 
 def _nets(source: SolverSource) -> Iterable[tuple[str, Location]]:
@@ -150,7 +166,7 @@ def _finding(error: CaffeliteError, path: str) -> Finding:
     if isinstance(error, PrototxtError):
         return _from_problem(error.problems[0])
     text = str(error)
-    follows = not isinstance(error, UnknownNameError)
+    follows = not isinstance(error, UnknownNameError) or _NO_TYPE in text
     place = _PLACE.search(text)
     if place is None:
         return Finding(Location(path), text, error.exit_code, follows=follows)

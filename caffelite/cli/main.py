@@ -17,7 +17,7 @@ from traceback import print_exception
 from caffelite.cli import help as texts
 from caffelite.cli.command import EVERYWHERE, Command
 from caffelite.cli.flags import Flag, Options, first_word, parse
-from caffelite.errors import CaffeliteError, UsageError
+from caffelite.errors import CaffeliteError, PrototxtError, UsageError
 from caffelite.logs.caffe import FileSink, StderrSink, year_in_prefix
 from caffelite.logs.log import Log, Sink, get_log, level_from_environment
 from caffelite.prototxt.suggest import suggestion
@@ -79,7 +79,7 @@ def _run(words: list[str]) -> int:
         try:
             return chosen.run(options)
         except FAILURES as error:
-            return _report(log, error, options.switch("traceback"))
+            return _report(log, error, options.switch("traceback"), "" if verb == "check" else _more(error))
 
 
 def _print(text: str) -> int:
@@ -91,13 +91,23 @@ def _overview() -> str:
     return texts.overview({verb: command(verb) for verb in VERBS})
 
 
-def _report(log: Log, error: BaseException, traceback: bool) -> int:
+def _report(log: Log, error: BaseException, traceback: bool, more: str = "") -> int:
     """Logs what went wrong, shows where if asked to, and returns the exit code."""
     code, text = _meaning(error)
-    log.emit("error", text, "caffe.cpp:1", "F", error=type(error).__name__, exit_code=code)
+    log.emit("error", text + more, "caffe.cpp:1", "F", error=type(error).__name__, exit_code=code)
     if traceback:
         print_exception(error)
     return code
+
+
+def _more(error: BaseException) -> str:
+    """How to see everything that is wrong with a file, where some of it may still be hidden."""
+    from caffelite.graph.problems import NetErrors
+
+    if not isinstance(error, PrototxtError | NetErrors):
+        return ""
+    file = error.problems[0].location.file if isinstance(error, PrototxtError) else ""
+    return f"\n'caffelite check {file or 'FILE'}' lists all problems"
 
 
 def _meaning(error: BaseException) -> tuple[int, str]:

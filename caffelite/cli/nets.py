@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from caffelite.cli.flags import Flag, Options
 from caffelite.errors import CaffeliteError, DataError, NetError, UsageError
 from caffelite.graph.build import build_graph
 from caffelite.graph.graph import Graph
-from caffelite.graph.problems import NetErrors
+from caffelite.graph.problems import NetErrors, Problems
 from caffelite.graph.state import State, filter_layers, net_state
 from caffelite.layers.base import Layer
 from caffelite.layers.registry import lookup
 from caffelite.logs.log import get_log
 from caffelite.logs.net_lines import log_net, used_text
 from caffelite.prototxt.source import NetSource, read_net
+from caffelite.prototxt.suggest import suggestion
 from caffelite.types import Phase, Shape
 
 if TYPE_CHECKING:
@@ -50,7 +52,11 @@ def shapes_of(options: Options) -> dict[str, Shape]:
 def graph_of(
     source: NetSource, state: State, shapes: dict[str, Shape], force_backward: bool = False
 ) -> Graph:
-    """The graph of a net. Raises what ``build_graph`` raises, with a hint where data is missing."""
+    """The graph of a net. Raises what ``build_graph`` raises, with a hint where data is missing.
+
+    Raises UsageError for the shape of a blob that does not come from outside.
+    """
+    check_shape_names(shapes, free_tops(source, state))
     try:
         return build_graph(
             without_data(source, shapes), state=state, shapes=shapes, force_backward=force_backward
@@ -61,6 +67,24 @@ def graph_of(
             raise
         start = "; or" if "\n  Fix: " in str(error) else "\n  Fix:"
         raise DataError(f"{error}{start} tell what the data would be with --shape data=N,C,H,W") from error
+
+
+def free_tops(source: NetSource, state: State) -> set[str]:
+    """The blobs that come from outside: tops of Input and data layers, those of unknown types included."""
+    free = set()
+    for entry in filter_layers(source, state, Problems())[0]:
+        cls = _class(entry.message.type)
+        if not entry.message.bottom and (cls is None or cls.source):
+            free |= set(entry.message.top)
+    return free
+
+
+def check_shape_names(names: Iterable[str], known: Collection[str]) -> None:
+    """Raises UsageError for a ``--shape`` of something that is no input and no top of a data layer."""
+    for name in names:
+        if name not in known:
+            there = suggestion(name, sorted(known)) or f"; there are {', '.join(sorted(known)) or 'none'}"
+            raise UsageError(f"--shape: no input or data top '{name}'{there}")
 
 
 def without_data(source: NetSource, shapes: dict[str, Shape]) -> NetSource:

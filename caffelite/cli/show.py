@@ -7,6 +7,7 @@ from caffelite.cli.flags import Flag, Options
 from caffelite.cli.nets import SHAPE, graph_of, shapes_of, state_of
 from caffelite.engine import get_engine
 from caffelite.graph.graph import Graph
+from caffelite.graph.state import require_layers
 from caffelite.prototxt.source import NetSource, read_net
 from caffelite.prototxt.write import write_text
 
@@ -19,6 +20,7 @@ def _run(options: Options) -> int:
     source = read_net(options.arguments[0])
     stage = options.text("stage")
     if stage == "messages":
+        require_layers(source, state_of(source, options, "net-stage"), source.message.layer)
         print(_messages(source), end="")
         return 0
     graph = graph_of(

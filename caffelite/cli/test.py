@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from caffelite.cli.command import ENGINE, STATE, Command, apply_engine, required
+from caffelite.cli.command import ENGINE, STATE, Command, apply_engine, require_files, required
 from caffelite.cli.flags import Flag, Options
 from caffelite.cli.nets import ITERATIONS, iterations_of, log_model, make_model
 from caffelite.errors import NotFiniteError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def _run(options: Options) -> int:
     path = required(options, "model", "Need a model definition to score.")
     required(options, "weights", "Need model weights to score.")
+    require_files(options, "weights")
     iterations = iterations_of(options)
     apply_engine(options)
     get_log().emit("device", "Use CPU.", "caffe.cpp:275")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import shlex
+from contextlib import ExitStack, closing, nullcontext
 from typing import TYPE_CHECKING
 
-from caffelite.cli.command import ENGINE, STATE, Command, apply_engine, required
+from caffelite.cli.command import ENGINE, STATE, Command, apply_engine, require_files, required
 from caffelite.cli.flags import Flag, Options
 from caffelite.errors import UsageError
 from caffelite.logs.log import get_log
+from caffelite.logs.run_dir import SOLVER, RunDir
 from caffelite.prototxt.source import SolverSource, read_solver
 
 if TYPE_CHECKING:
@@ -21,24 +23,52 @@ def _run(options: Options) -> int:
     path = required(options, "solver", "Need a solver definition to train.")
     if options.text("snapshot") and options.text("weights"):
         raise UsageError("Give a snapshot to resume training or weights to finetune but not both.")
+    require_files(options, "snapshot", "weights")
     apply_engine(options)
     source = read_solver(path)
     _apply_state(source, options)
-    run_dir = None
-    if options.text("run-dir"):
-        from caffelite.logs.run_dir import RunDir
-
-        run_dir = RunDir(options.text("run-dir"))
-        run_dir.adopt(source)
+    run_dir = _run_dir(source, options)
     with run_dir.recording() if run_dir else nullcontext():
         get_log().emit("device", "Use CPU.", "caffe.cpp:197")
-        solver = _solver(source, options)
-        try:
-            _prepare(solver, options)
+        with closing(_ready(source, options, run_dir)) as solver:
             train(solver, options.text("sigint_effect"), options.text("sighup_effect"))
-        finally:
-            solver.close()
+            if solver.stopped:
+                _tell_how_to_go_on(solver, options, str(run_dir.path / SOLVER) if run_dir else path)
     return 0
+
+
+def _run_dir(source: SolverSource, options: Options) -> RunDir | None:
+    if not options.text("run-dir"):
+        return None
+    run_dir = RunDir(options.text("run-dir"), options.text("snapshot"))
+    with ExitStack() as undo:
+        undo.callback(run_dir.discard)
+        run_dir.adopt(source)
+        undo.pop_all()
+    return run_dir
+
+
+def _ready(source: SolverSource, options: Options, run_dir: RunDir | None) -> Solver:
+    """The solver with its nets, resumed or with weights. If that fails, the run directory stays free."""
+    with ExitStack() as undo:
+        if run_dir:
+            undo.callback(run_dir.discard)
+        solver = _solver(source, options)
+        undo.callback(solver.close)
+        _prepare(solver, options)
+        undo.pop_all()
+    return solver
+
+
+def _tell_how_to_go_on(solver: Solver, options: Options, path: str) -> None:
+    """Logs the command that resumes a stopped run."""
+    text = f"Iteration {solver.iter} is not saved: there is no snapshot of it to go on from"
+    if solver.saved_state:
+        others = sorted(options.given - {"solver", "snapshot", "weights"})
+        words = [f"--{name}={options.text(name)}" for name in others]
+        command = ["caffelite", "train", "-solver", path, "-snapshot", solver.saved_state, *words]
+        text = f"To go on: {shlex.join(command)}"
+    get_log().emit("message", text, "caffe.cpp:250")
 
 
 def _apply_state(source: SolverSource, options: Options) -> None:
@@ -74,7 +104,7 @@ def train(solver: Solver, sigint: str = "stop", sighup: str = "snapshot") -> Non
         get_log().emit("optimize", "Starting Optimization", "caffe.cpp:239")
         solver.solve()
     get_log().emit(
-        "done", "Optimization Done.", "caffe.cpp:250", iteration=solver.iter, stopped=solver.stopped
+        "end", "Optimization Done.", "caffe.cpp:250", iteration=solver.iter, stopped=solver.stopped
     )
 
 

@@ -30,7 +30,7 @@ def read_mean(path: StrPath, owner: Owner = NOBODY) -> np.ndarray:
     from caffelite.weights.blob import read_blob_file
 
     if not os.path.exists(path):
-        fix = f"make it with compute_image_mean, or mend the path; it is looked up from '{os.getcwd()}'"
+        fix = f"make it with 'caffelite data mean LMDB OUT', or mend the path; it is looked up from '{os.getcwd()}'"
         raise MissingFileError(os.fspath(path), owner.message("mean_file"), fix)
     try:
         mean = read_blob_file(path)

@@ -91,7 +91,9 @@ def make_mnist(source: StrPath, target: StrPath) -> tuple[Path, Path]:
     paths = Path(target) / "mnist_train_lmdb", Path(target) / "mnist_test_lmdb"
     for path in paths:
         if os.path.lexists(path):
-            raise DataError(f"'{path}' exists already\n  Fix: remove it, or choose another directory")
+            raise DataError(
+                f"'{path}' exists already\n  Fix: remove it, or write into another directory with --to DIR"
+            )
     Path(target).mkdir(parents=True, exist_ok=True)
     for pair, path in zip((train, test), paths, strict=True):
         _write(*pair, path)

@@ -12,7 +12,7 @@ from caffelite.graph.params import declare_params
 from caffelite.graph.problems import Problems
 from caffelite.graph.shapes import infer_node
 from caffelite.graph.splits import insert_splits
-from caffelite.graph.state import Entry, State, filter_layers, net_state
+from caffelite.graph.state import Entry, State, filter_layers, net_state, require_layers
 from caffelite.graph.wiring import Wires
 from caffelite.layers.base import Layer
 from caffelite.layers.registry import lookup
@@ -44,6 +44,7 @@ def build_graph(
     state = state or net_state(source, phase, level, stages)
     problems = Problems()
     entries, notes = filter_layers(source, state, problems)
+    require_layers(source, state, entries)
     wires = Wires(source, problems)
     graph = Graph(
         source.message.name, state.phase, [], force_backward or source.message.force_backward, notes

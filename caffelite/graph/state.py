@@ -5,7 +5,7 @@ Source: ``Net::FilterNet`` and ``Net::StateMeetsRule`` of BVLC Caffe's ``net.cpp
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +63,19 @@ def filter_layers(
         else:
             kept.append(Entry(message, where))
     return kept, notes
+
+
+def require_layers(source: NetSource, state: State, kept: Sequence[object]) -> None:
+    """Raises NetError for a net without layers, and for one of which a state leaves none."""
+    net = f"net '{source.message.name}'" if source.message.name else "net"
+    place = f"{net} in '{source.file}'" if source.file else net
+    if not source.message.layer:
+        raise NetError(f"{place}: the net has no layers")
+    if not kept:
+        raise NetError(
+            f"{place}: no layer is left in phase {state.phase.name}\n"
+            "  Fix: choose another phase, level or stage, or mend the include and exclude rules"
+        )
 
 
 def _report(error: NetError, problems: Problems | None) -> None:

@@ -23,6 +23,13 @@ _RANGES = {
     "int64": (-(2**63), 2**63 - 1),
     "uint32": (0, 2**32 - 1),
 }
+# How many values of an enum are BVLC Caffe's, where forks have added some behind them.
+_OWN_VALUES = {
+    "PoolingParameter.PoolMethod": 3,
+    "EltwiseParameter.EltwiseOp": 3,
+    "DataParameter.DB": 2,
+    "LossParameter.NormalizationMode": 4,
+}
 _ENUM_ALIASES = {
     "avg": "AVE",
     "average": "AVE",
@@ -118,11 +125,18 @@ def _enum(field: Field, token: Token, negative: bool) -> int:
         if number in field.values.values():
             return number
     names = list(field.values)
-    listed = ", ".join(names) if len(names) <= 12 else f"the {len(names)} names of {field.type}"
     hint = suggestion(text.strip("\"'"), names, _ENUM_ALIASES)
     if not hint and kind == "string" and text[1:-1] in names:
         hint = " in quotes"
-    raise BadValueError(f"{field.name}: expected one of {listed}, got {_got(token, negative)}{hint}")
+    raise BadValueError(f"{field.name}: expected one of {_listed(field)}, got {_got(token, negative)}{hint}")
+
+
+def _listed(field: Field) -> str:
+    """The names to choose from: BVLC Caffe's, and how many more there are."""
+    names = list(field.values)
+    own = _OWN_VALUES.get(field.type, len(names))
+    more = f" (or {len(names) - own} of forks)" if own < len(names) else ""
+    return ", ".join(names[:own]) + more if own <= 12 else f"the {len(names)} names of {field.type}"
 
 
 def _string(field: Field, token: Token, negative: bool) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from caffelite.errors import UsageError
+from caffelite.errors import NetError, PrototxtError, UsageError
 from caffelite.prototxt.binary import read_binary, read_bytes
+from caffelite.prototxt.kinds import kind_of, net_of_solver
 from caffelite.prototxt.positions import NO_SOURCE, Positions, Where
 from caffelite.prototxt.schema import Message, from_foreign, is_ours, message, type_name
 from caffelite.prototxt.text import parse_text
@@ -18,6 +19,7 @@ __all__ = [
     "Positions",
     "SolverSource",
     "Where",
+    "as_net",
     "net_from_message",
     "parse_net",
     "parse_solver",
@@ -65,8 +67,13 @@ def read_net(path: str | Path, *, lenient: bool = False) -> NetSource:
 
 
 def parse_net(text: str | bytes, file: str = "<text>", *, lenient: bool = False) -> NetSource:
-    """A net from text; ``file`` is what messages call it. Raises PrototxtError."""
-    net, positions, notes = parse_text(text, "NetParameter", file, lenient=lenient)
+    """A net from text; ``file`` is what messages call it. Raises PrototxtError, and NetError for a solver's text."""
+    try:
+        net, positions, notes = parse_text(text, "NetParameter", file, lenient=lenient)
+    except PrototxtError as error:
+        if kind_of(text) == "SolverParameter":
+            raise NetError(f"'{file}' is a solver's file{net_of_solver(text)}") from error
+        raise
     source = net_from_message(net, file, Where(positions))
     source.notes = notes + source.notes
     return source
@@ -92,11 +99,21 @@ def read_solver(path: str | Path) -> SolverSource:
 def parse_solver(text: str | bytes, file: str = "") -> SolverSource:
     """A solver from text. ``file`` is what messages call it and what ``snapshot_prefix`` is made of.
 
-    Raises PrototxtError.
+    Raises PrototxtError, and NetError for a net's text.
     """
-    solver, positions, notes = parse_text(text, "SolverParameter", file or "<text>")
+    try:
+        solver, positions, notes = parse_text(text, "SolverParameter", file or "<text>")
+    except PrototxtError as error:
+        if kind_of(text) == "NetParameter":
+            raise NetError(f"'{file or '<text>'}' is a net's file, not a solver's") from error
+        raise
     where = Where(positions)
     return SolverSource(solver, where, file, notes + upgrade_solver(solver, file, where))
+
+
+def as_net(net: str | Path | NetSource) -> NetSource:
+    """A net as it is, or read from the file of this path. Raises what ``read_net`` does."""
+    return net if isinstance(net, NetSource) else read_net(net)
 
 
 def solver_from_message(solver: Message | bytes, file: str = "") -> SolverSource:

@@ -22,7 +22,7 @@ _CLOSER = {"{": "}", "<": ">", "[": "]"}
 class Reading:
     """What a text holds: its message, the places of the fields, notes, and all problems in their order.
 
-    With problems the message is what could be read in spite of them.
+    With problems the message is what could be read in spite of them, misspelt fields included.
     """
 
     message: Message
@@ -223,9 +223,22 @@ class _Reader:
             inner = Frame(message_type(field.type), word, opened)
             self._body(message(field.type)(), inner, Spot(offset), _CLOSER[kind])
         else:
+            if field and field.kind != "message" and not self._lenient:
+                self._assume(field, result)
             self._skip_value()
         if self._kind in (";", ","):
             self._at += 1
+
+    def _assume(self, field: Field, result: Message) -> None:
+        """Gives a value to the field that was meant, lest checkers complain about its absence as well."""
+        try:
+            value = read_scalar(field, self._tokens[self._at], False)
+        except BadValueError:
+            return
+        if field.repeated:
+            getattr(result, field.name).append(value)
+        elif not result.HasField(field.name):
+            setattr(result, field.name, value)
 
     def _report_unknown(self, word: str, offset: int, meant: str | None, result: Message) -> None:
         frame = self._frames[-1]

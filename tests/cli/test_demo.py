@@ -57,6 +57,8 @@ def test_what_the_demo_leaves(run: Run, tmp_path: Path, few_iterations: None) ->
     assert f"{right:.1%} of 359 held-out digits read right" in result.out
     tested = re.findall(r"Test net output #0: accuracy = (\S+)", result.err)[-1]
     assert right == pytest.approx(float(tested), abs=1e-3)  # the picture's net is the one that was tested
+    assert "Creating Layer" in (folder / "train.log").read_text()
+    assert "Creating Layer" not in result.err
     again = run("demo", "out")
     assert again.code == 2
     assert "'out' is not empty" in again.err
@@ -74,7 +76,7 @@ def test_folders_of_further_demos(tmp_path: Path) -> None:
 
 @ready
 def test_a_stopped_demo_can_be_resumed(
-    run: Run, monkeypatch: pytest.MonkeyPatch, few_iterations: None
+    run: Run, monkeypatch: pytest.MonkeyPatch, few_iterations: None, tmp_path: Path
 ) -> None:
     from caffelite.solver.solver import Solver
 
@@ -83,11 +85,23 @@ def test_a_stopped_demo_can_be_resumed(
     )
     result = run("demo", "out")
     assert result.code == 0
-    assert (
-        "Stopped. To go on: caffelite train -solver out/solver.prototxt -snapshot out/digits_iter_N"
-        in result.out
-    )
+    hint = re.search(r"Stopped\. To go on: caffelite (train .*)", result.out)[1]
+    assert hint == ("train -solver out/solver.prototxt -snapshot out/digits_iter_1.solverstate --run-dir out")
     assert not Path("out/curves.png").exists()
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    resumed = run(*hint.split())
+    assert resumed.code == 0
+    assert "restoring history" in resumed.err
+    assert Path("out/digits_iter_20.solverstate").exists()
+
+
+@ready
+def test_a_file_is_no_folder_for_a_demo(run: Run) -> None:
+    Path("afile").write_text("")
+    result = run("demo", "afile")
+    assert result.code == 2
+    assert "demo: 'afile' is a file, not a folder\n  Fix: name a new folder" in result.err
 
 
 @ready

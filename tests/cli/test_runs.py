@@ -78,7 +78,9 @@ def test_training_log_tells_what_caffe_tells(run: Run) -> None:
 @pytest.mark.parametrize("engine", ["reference", "cpu"])
 @pytest.mark.parametrize("saving", ["", "snapshot: 1"])
 def test_a_diverged_run_fails_and_saves_no_nan(run: Run, tmp_path: Path, engine: str, saving: str) -> None:
-    text = SOLVER.replace("snapshot: 4", f"{saving} momentum: 0.9 weight_decay: 1").replace("gamma: 0.5", "gamma: 1")
+    text = SOLVER.replace("snapshot: 4", f"{saving} momentum: 0.9 weight_decay: 1").replace(
+        "gamma: 0.5", "gamma: 1"
+    )
     text = text.replace("base_lr: 0.1", "base_lr: 1e9").replace("max_iter: 8", "max_iter: 40")
     (tmp_path / "solver.prototxt").write_text(text)
     result = run("train", "-solver", "solver.prototxt", "--engine", engine)
@@ -153,6 +155,60 @@ def test_run_directory(run: Run, tmp_path: Path) -> None:
     assert (folder / "tiny_iter_8.caffemodel").read_bytes() == weights
 
 
+def test_a_run_directory_with_another_run_is_refused(run: Run, tmp_path: Path) -> None:
+    assert run(*TRAIN, "--run-dir", "a").code == 0
+    before = {file.name: file.read_bytes() for file in Path("a").iterdir()}
+    result = run(*TRAIN, "--run-dir", "a")
+    assert result.code == 2
+    assert re.search(
+        r"run directory 'a' holds another run: there is a 'solver\.prototxt'\n"
+        r"  Fix: name another directory, or go on with that run: -snapshot a/tiny_iter_8\.solverstate",
+        result.err,
+    )
+    assert run(*TRAIN, "--run-dir", "a", "-snapshot", "tiny_iter_8.solverstate").code == 3  # there is none
+    run(*TRAIN)
+    assert run(*TRAIN, "--run-dir", "a", "-snapshot", "tiny_iter_8.solverstate").code == 2
+    assert {file.name: file.read_bytes() for file in Path("a").iterdir()} == before
+    own = run(*TRAIN, "--run-dir", ".")
+    assert own.code == 2 and "run directory '.' holds" in own.err
+
+
+def test_a_run_goes_on_in_its_directory(run: Run, tmp_path: Path) -> None:
+    run(*TRAIN, "--run-dir", "a")
+    folder = tmp_path / "a"
+    used, log = (folder / "solver.prototxt").read_bytes(), (folder / "train.log").read_text()
+    table = (folder / "metrics.csv").read_text()
+    (tmp_path / "solver.prototxt").write_text(SOLVER.replace("max_iter: 8", "max_iter: 12"))
+    result = run(*TRAIN, "--run-dir", "a", "-snapshot", "a/tiny_iter_8.solverstate")
+    assert result.code == 0
+    assert (folder / "solver.prototxt").read_bytes() == used
+    assert (folder / "train.log").read_text().startswith(log)
+    rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
+    assert [row["iteration"] for row in rows] == ["0", "2", "4", "6", "8", "10", "12"]
+    assert (folder / "metrics.csv").read_text()[:40] == table[:40]
+    assert (folder / "tiny_iter_12.solverstate").exists()
+
+
+def test_a_run_that_cannot_begin_leaves_its_directory_free(run: Run, tmp_path: Path) -> None:
+    text = (tmp_path / "net.prototxt").read_text()
+    (tmp_path / "net.prototxt").write_text(text.replace('bottom: "conv"', 'bottom: "missing"'))
+    assert run(*TRAIN, "--run-dir", "a").code == 2
+    assert list(Path("a").iterdir()) == []
+    (tmp_path / "net.prototxt").write_text(text)
+    assert run(*TRAIN, "--run-dir", "a").code == 0
+
+
+def test_missing_files_are_told_before_nets_are_built(run: Run) -> None:
+    for flag in ("-weights", "-snapshot"):
+        result = run(*TRAIN, flag, "nowhere.solverstate", "--run-dir", "a")
+        assert result.code == 3
+        assert "'nowhere.solverstate' does not exist" in result.err
+        assert "Creating" not in result.err and not Path("a").exists()
+    result = run("test", "-model", "net.prototxt", "-weights", "nowhere.caffemodel")
+    assert result.code == 3
+    assert "Creating" not in result.err
+
+
 def test_quiet_training(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GLOG_minloglevel", "2")
     assert run(*TRAIN).err == ""
@@ -168,6 +224,7 @@ def test_training_log_to_read(run: Run) -> None:
     err = run(*TRAIN, "--log-format", "rich").err
     assert re.search(r"^\d\d:\d\d:\d\d  Iteration 4, lr = 0.05$", err, re.MULTILINE)
     assert "Creating Layer" not in err
+    assert err.count("Optimization Done.") == 1
 
 
 def _start_training(tmp_path: Path) -> subprocess.Popen[str]:
@@ -203,8 +260,16 @@ def test_signals_snapshot_stop_and_end_with_0(tmp_path: Path, number: int) -> No
     _, err = process.communicate(timeout=240)
     lines = said(err)
     assert process.returncode == 0
-    assert "Snapshotting solver state" in lines[-3]
-    assert lines[-2:] == ["solver.cpp:311] Optimization stopped early.", "caffe.cpp:250] Optimization Done."]
+    assert "Snapshotting solver state" in lines[-4]
+    assert lines[-3:-1] == [
+        "solver.cpp:311] Optimization stopped early.",
+        "caffe.cpp:250] Optimization Done.",
+    ]
+    state = lines[-4].split()[-1]
+    assert re.fullmatch(r"tiny_iter_\d+\.solverstate", state)
+    assert lines[-1] == (
+        f"caffe.cpp:250] To go on: caffelite train -solver solver.prototxt -snapshot {state} --engine=reference"
+    )
 
 
 def test_a_second_interrupt_stops_at_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

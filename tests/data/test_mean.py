@@ -35,7 +35,7 @@ def test_encoded_and_raw_records_have_the_same_mean(golden):
 
 
 def test_missing_and_foreign_files(tmp_path):
-    with pytest.raises(MissingFileError, match="compute_image_mean"):
+    with pytest.raises(MissingFileError, match="caffelite data mean LMDB OUT"):
         read_mean(tmp_path / "mean")
     (tmp_path / "mean").write_bytes(b"no mean at all")
     with pytest.raises(DataError, match="mean_file"):

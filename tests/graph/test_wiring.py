@@ -43,10 +43,10 @@ def test_inputs_and_outputs(graph) -> None:
     assert net.outputs == ["a", "p", "z"]  # alphabetical
 
 
-def test_a_net_of_nothing(graph) -> None:
-    net = graph('name: "empty"')
-    assert (net.nodes, net.outputs, net.params) == ([], [], [])
-    assert str(net) == "net 'empty' phase TRAIN: 0 layers, 0 params\noutputs: -"
+def test_a_net_of_nothing(refused) -> None:
+    assert refused('name: "empty"') == "net 'empty' in 'net.prototxt': the net has no layers"
+    rule = 'layer { name: "x" type: "Input" top: "x" include { phase: TEST } }'
+    assert refused(rule).startswith("net in 'net.prototxt': no layer is left in phase TRAIN\n  Fix: ")
 
 
 def test_unknown_bottom_with_suggestion(refused) -> None:

@@ -42,8 +42,8 @@ def in_layer(text):
         # wrong values
         (
             "pooling_param { pool: AVG }",
-            "f:2:23: pool: expected one of MAX, AVE, STOCHASTIC, DEF, DEF_ALL, DEF_ALL2, DEF_ALL3, "
-            "DEF_ALL4, LOWRES, got 'AVG'; did you mean 'AVE'?",
+            "f:2:23: pool: expected one of MAX, AVE, STOCHASTIC (or 6 of forks), "
+            "got 'AVG'; did you mean 'AVE'?",
         ),
         (
             "include { phase: Train }",
