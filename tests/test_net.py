@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections import OrderedDict
 from pathlib import Path
 
@@ -352,6 +353,8 @@ def test_names_of_pycaffe_that_are_not_there_yet() -> None:
     for name in ("io", "NetSpec", "Classifier"):
         with pytest.raises(AttributeError, match=f"caffelite does not have pycaffe's '{name}' yet"):
             getattr(caffelite, name)
+    with pytest.raises(AttributeError, match="pycaffe's 'layers'"):
+        getattr(importlib.import_module("caffelite.layers"), "Convolution")  # noqa: B009
 
 
 def test_no_gpu_mode() -> None:

@@ -45,7 +45,7 @@ COMMAND = Command(
     "FILE...",
     "Nets are checked in the phases TRAIN and TEST, solvers together with the nets that they name. Data "
     "layers open their databases; --shape data=64,3,224,224 checks a net without them. Ends with 2 if "
-    "anything is wrong with a file, with 3 if only data is missing or broken.",
+    "anything is wrong with a file, with 3 if only data or a directory is missing or broken.",
     ("caffelite check models/*/*.prototxt", "caffelite check train_val.prototxt --shape data=64,3,227,227"),
     (1, None),
 )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from caffelite.cli.nets import free_tops, without_data
-from caffelite.errors import CaffeliteError, NetError, Problem, PrototxtError, UnknownNameError
+from caffelite.errors import CaffeliteError, DataError, NetError, Problem, PrototxtError, UnknownNameError
 from caffelite.graph.build import build_graph
 from caffelite.graph.problems import NetErrors, Problems
 from caffelite.graph.state import State, filter_layers
@@ -139,7 +139,7 @@ def _snapshot_folder(source: SolverSource) -> Iterator[Finding]:
     if param.snapshot_prefix and not folder.is_dir():
         fix = f"mkdir -p '{folder}'"
         text = f"the directory of snapshot_prefix '{param.snapshot_prefix}' does not exist\n  Fix: {fix}"
-        yield Finding(source.where.at("snapshot_prefix"), text)
+        yield Finding(source.where.at("snapshot_prefix"), text, DataError.exit_code)
 
 
 def _nets(source: SolverSource) -> Iterable[tuple[str, Location]]:

@@ -76,7 +76,10 @@ def test_the_blobs_of_the_net_must_fit_the_memory(run: Run) -> None:
     ("argv", "words"),
     [
         (("train", "-solver", "absent.prototxt"), ("solver 'absent.prototxt' does not exist",)),
-        (("test", "-model", "absent.prototxt", "-weights", "w"), ("net 'absent.prototxt' does not exist",)),
+        (
+            ("test", "-model", "absent.prototxt", "-weights", "net.prototxt"),
+            ("net 'absent.prototxt' does not exist",),
+        ),
         (
             ("test", "-model", "net.prototxt", "-weights", "absent.caffemodel"),
             ("absent.caffemodel' does not exist",),

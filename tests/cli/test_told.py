@@ -52,6 +52,12 @@ def test_a_typo_in_a_solver_is_one_problem(run: Run, line: str, typo: str) -> No
     assert result.out.endswith("1 file: 1 problem\n"), result.out
 
 
+def test_a_missing_snapshot_directory_is_no_error_of_the_file(run: Run) -> None:
+    result = run("check", write("far.prototxt", SOLVER.replace('prefix: "tiny"', 'prefix: "nowhere/tiny"')))
+    assert "Fix: mkdir -p 'nowhere'" in result.out
+    assert result.code == 3
+
+
 # -- shapes ---------------------------------------------------------------------------------------------------
 
 
