@@ -23,18 +23,16 @@ _DEFAULT_DIR = "runs/demo"  # as the files in models/digits name it
 
 def run(
     folder: str | Path, train: Callable[[Solver], None], engine: str = "cpu", precision: str = "float32"
-) -> Scores | None:
-    """Makes the databases, trains, tests and draws, in a new or empty folder; None if training was stopped.
+) -> Scores | str:
+    """Makes the databases, trains, tests and draws, in a new or empty folder.
 
+    If training was stopped, the solver state to go on from is all it gives.
     Raises UsageError if an extra is missing or the folder is in use, CaffeliteError if the net has not
     learned.
     """
     check_installed()
     path = Path(folder)
-    if path.exists() and any(path.iterdir()):
-        raise UsageError(
-            f"demo: '{path}' is not empty\n  Fix: name a new folder, as in: caffelite demo {path}-2"
-        )
+    _check_free(path)
     get_engine(engine, precision)
     run_dir = RunDir(path)
     _, test_lmdb = make_digits(path)
@@ -44,12 +42,21 @@ def run(
         try:
             train(solver)
             if solver.stopped:
-                return None
+                return solver.saved_state or solver.snapshot()
             weights = path / "digits.caffemodel"
             solver.net.save(weights)
         finally:
             solver.close()
     return _finish(run_dir, weights, test_lmdb)
+
+
+def _check_free(path: Path) -> None:
+    if path.is_dir():
+        wrong = "is not empty" if any(path.iterdir()) else ""
+    else:
+        wrong = "is a file, not a folder" if path.exists() else ""
+    if wrong:
+        raise UsageError(f"demo: '{path}' {wrong}\n  Fix: name a new folder, as in: caffelite demo {path}-2")
 
 
 def check_installed() -> None:

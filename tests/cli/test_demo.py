@@ -76,20 +76,23 @@ def test_folders_of_further_demos(tmp_path: Path) -> None:
 
 @ready
 def test_a_stopped_demo_can_be_resumed(
-    run: Run, monkeypatch: pytest.MonkeyPatch, few_iterations: None, tmp_path: Path
+    run: Run, monkeypatch: pytest.MonkeyPatch, few_iterations: None
 ) -> None:
     from caffelite.solver.solver import Solver
 
-    monkeypatch.setattr(
-        Solver, "solve", lambda solver: (solver.request_stop(), solver.step(20), solver.snapshot())
-    )
-    result = run("demo", "out")
+    def stopped(solver: Solver) -> None:
+        solver.step(1)
+        solver.request_stop()
+        solver.step(20)
+        solver.snapshot()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Solver, "solve", stopped)
+        result = run("demo", "out")
     assert result.code == 0
     hint = re.search(r"Stopped\. To go on: caffelite (train .*)", result.out)[1]
-    assert hint == ("train -solver out/solver.prototxt -snapshot out/digits_iter_1.solverstate --run-dir out")
+    assert hint == ("train -solver out/solver.prototxt -snapshot out/digits_iter_2.solverstate --run-dir out")
     assert not Path("out/curves.png").exists()
-    monkeypatch.undo()
-    monkeypatch.chdir(tmp_path)
     resumed = run(*hint.split())
     assert resumed.code == 0
     assert "restoring history" in resumed.err

@@ -238,6 +238,11 @@ print(into["data"][0, 0], feed.processes[0], flush=True)
 """
 
 
+def interruptible():
+    """A shell starts what it puts in the background deaf to interrupts, which children take over."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def script(tmp_path, tail=""):
     """Runs the script, which has no ``__main__`` guard, up to its line of output."""
     (tmp_path / "train.py").write_text(SCRIPT + tail)
@@ -248,6 +253,7 @@ def script(tmp_path, tail=""):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=interruptible,
     )
     value, worker = process.stdout.readline().split()
     assert value == "4.0"
@@ -317,11 +323,14 @@ except KeyboardInterrupt:
     print(into["data"][0, 0])
 """
     process, worker = script(tmp_path, tail)
-    time.sleep(0.1)
-    os.kill(process.pid, signal.SIGINT)
-    os.kill(worker, signal.SIGINT)
-    assert finish(process) == (0, "6.0\n", "")
-    assert gone(worker)
+    try:
+        time.sleep(0.1)
+        os.kill(process.pid, signal.SIGINT)
+        os.kill(worker, signal.SIGINT)
+        assert finish(process) == (0, "6.0\n", "")
+        assert gone(worker)
+    finally:
+        process.kill()
 
 
 # -- who works ------------------------------------------------------------------------------------------
