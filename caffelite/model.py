@@ -49,7 +49,7 @@ class Model:
     def __init__(
         self,
         source: str | Path | NetSource,
-        phase: Phase = Phase.TEST,
+        phase: int = Phase.TEST,
         *,
         state: State | None = None,
         level: int = 0,

@@ -265,3 +265,9 @@ def test_a_model_of_a_path(tmp_path: Path) -> None:
     path = tmp_path / "net.prototxt"
     path.write_text('name: "n" layer { name: "d" type: "Input" top: "d" input_param { shape { dim: 1 } } }')
     assert Model(path).name == Model(str(path)).name == "n"
+
+
+def test_a_phase_may_be_pycaffes_number(tmp_path) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text('layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 } } }')
+    assert Model(str(path), 1, engine="reference").phase is Phase.TEST

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def build_graph(
     source: NetSource,
-    phase: Phase = Phase.TEST,
+    phase: int = Phase.TEST,
     *,
     level: int = 0,
     stages: tuple[str, ...] = (),

@@ -38,12 +38,12 @@ class Entry:
     where: Where
 
 
-def net_state(source: NetSource, phase: Phase, level: int = 0, stages: Iterable[str] = ()) -> State:
+def net_state(source: NetSource, phase: int, level: int = 0, stages: Iterable[str] = ()) -> State:
     """The state of a net that no solver made: as asked, with the stages that the net's own ``state`` adds.
 
     Its phase and level do not count, as in the constructor of Caffe's Net.
     """
-    return State(phase, level, (*source.message.state.stage, *stages))
+    return State(Phase(phase), level, (*source.message.state.stage, *stages))
 
 
 def filter_layers(
