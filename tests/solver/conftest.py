@@ -67,3 +67,23 @@ def make(tmp_path: Path, records: Records) -> Callable[..., Solver]:
         return Solver(source, **options)
 
     return make_solver
+
+
+# one parameter w, loss = (w - x)^2 / 2, so that each gradient is w - x
+PARABOLA = """
+name: "parabola"
+layer { name: "x" type: "Input" top: "x" top: "one" input_param { shape { dim: 1 dim: 1 } shape { dim: 1 dim: 1 } } }
+layer { name: "ip" type: "InnerProduct" bottom: "one" top: "y" inner_product_param { num_output: 1 bias_term: false } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "x" top: "loss" }
+"""
+
+
+def parabola(make, fields, **options):
+    solver = make(f"base_lr: 0.5 {fields}", net=PARABOLA, **options)
+    solver.net.blob("one")[...] = 1
+    solver.net.blob("x")[...] = -8
+    return solver
+
+
+def weight(solver):
+    return float(solver.net.params["ip"][0].data[0, 0])
