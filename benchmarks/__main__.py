@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from statistics import median
 
+from benchmarks.plans import compare_plans
 from benchmarks.step import describe, time_inference, time_steps
 
 PEER = Path(__file__).with_name("peer_torch.py")
@@ -21,7 +22,7 @@ PEER = Path(__file__).with_name("peer_torch.py")
 def main() -> None:
     """Prints one line a net: our median, the peer's, and the ratio."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", choices=["train", "infer"])
+    parser.add_argument("what", choices=["train", "infer", "plans"])
     parser.add_argument("nets", nargs="+", type=Path)
     parser.add_argument("--peer", help="a Python interpreter with PyTorch")
     parser.add_argument("--iterations", type=int, default=20)
@@ -30,6 +31,10 @@ def main() -> None:
     parser.add_argument("--precision", default="float32", choices=["float32", "bf16"])
     arguments = parser.parse_args()
     for net in arguments.nets:
+        if arguments.what == "plans":
+            for line in compare_plans(net, arguments.iterations, arguments.rounds, arguments.threads):
+                print(line, flush=True)
+            continue
         print(_compare(net, arguments), flush=True)
 
 

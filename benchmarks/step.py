@@ -23,19 +23,19 @@ def time_steps(net: Path, iterations: int, threads: int, precision: str) -> list
     set_threads(threads)
     text = f'net: "{net}" base_lr: 1e-4 lr_policy: "fixed" momentum: 0.9 weight_decay: 5e-4 max_iter: 1000000 snapshot_after_train: false random_seed: 1'
     solver = Solver(parse_solver(text, "benchmark"), precision=precision, observe=False)
-    _fill_inputs(solver.net)
+    fill_inputs(solver.net)
     solver.step(WARM_UP)
-    return [_timed(lambda: solver.step(1)) for _ in range(iterations)]
+    return [timed(lambda: solver.step(1)) for _ in range(iterations)]
 
 
 def time_inference(net: Path, iterations: int, threads: int, precision: str) -> list[float]:
     """Seconds of each forward pass after a warm-up."""
     set_threads(threads)
     model = Model(read_net(net), Phase.TEST, precision=precision, observe=False, backward=False)
-    _fill_inputs(model)
+    fill_inputs(model)
     for _ in range(WARM_UP):
         model.forward()
-    return [_timed(model.forward) for _ in range(iterations)]
+    return [timed(model.forward) for _ in range(iterations)]
 
 
 def describe(net: Path) -> list[dict[str, Any]]:
@@ -63,14 +63,14 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value]
 
 
-def _fill_inputs(model: Model) -> None:
+def fill_inputs(model: Model) -> None:
     rng = np.random.default_rng(1)
     for name in model.graph.inputs:
         blob = model.blob(name)
         blob[...] = rng.integers(0, 10, blob.shape) if "label" in name else rng.standard_normal(blob.shape)
 
 
-def _timed(call: Any) -> float:
+def timed(call: Any) -> float:
     began = perf_counter()
     call()
     return perf_counter() - began
