@@ -279,14 +279,7 @@ def _workers(number: int) -> ThreadPoolExecutor:
         return _pool
 
 
-# -- other libraries' threads, and forks --------------------------------------------------------------------
-
-
-def quiet_opencv() -> None:
-    """Keep OpenCV to the calling thread. For processes and threads that load images beside a plan."""
-    import cv2
-
-    cv2.setNumThreads(0)
+# -- forks --------------------------------------------------------------------------------------------------
 
 
 def _before_fork() -> None:

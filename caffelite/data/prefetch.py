@@ -43,6 +43,8 @@ _CPUS_PER_WORKER = 4  # the rest computes
 _MAX_WORKERS = 4
 _PATIENCE = 5.0  # seconds that a worker has to finish its batch when all ends
 
+# A worker owns one core: the pools that NumPy and OpenCV would make spin against the compute threads.
+_THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
 _COMMAND = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from caffelite.data.worker import main; main()"
 )
@@ -209,7 +211,7 @@ class _Worker:
         self._ready = False
         self._error = ""
         command = [sys.executable, "-P", "-c", _COMMAND, json.dumps(sys.path)]
-        one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        one_thread = dict.fromkeys(_THREAD_COUNTS, "1")
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
