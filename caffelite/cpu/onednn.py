@@ -149,11 +149,6 @@ class MemoryDesc(_Owner):
         return self._dims(Query.STRIDES) if plain else None
 
     @property
-    def padded_count(self) -> int:
-        """Elements of the layout with its padding, which is zero in every packed memory."""
-        return math.prod(self._dims(Query.PADDED_DIMS))
-
-    @property
     def dtype(self) -> np.dtype[Any]:
         """NumPy's type of the elements (``uint16`` for bfloat16)."""
         return _DTYPES[self.data_type]

@@ -85,8 +85,6 @@ _SIGNATURES: dict[str, tuple[object, ...]] = {
         _A,
     ),
     "inner_product_forward_primitive_desc_create": (_OUT, _E, _INT, _D, _D, _D, _D, _A),
-    "inner_product_backward_data_primitive_desc_create": (_OUT, _E, _D, _D, _D, _P, _A),
-    "inner_product_backward_weights_primitive_desc_create": (_OUT, _E, _D, _D, _D, _D, _P, _A),
     "pooling_forward_primitive_desc_create": (_OUT, _E, _INT, _INT, _D, _D, *_POOL_WINDOW, _A),
     "pooling_backward_primitive_desc_create": (_OUT, _E, _INT, _D, _D, *_POOL_WINDOW, _P, _A),
     "lrn_forward_primitive_desc_create": (

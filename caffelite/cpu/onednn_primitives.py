@@ -126,43 +126,6 @@ def inner_product(
     )
 
 
-def inner_product_data(
-    diff_src: MemoryDesc,
-    weights: MemoryDesc,
-    diff_dst: MemoryDesc,
-    hint: PrimitiveDesc,
-    attributes: Attributes | None = None,
-) -> PrimitiveDesc:
-    """Gradient of :func:`inner_product` with respect to its input."""
-    return PrimitiveDesc(
-        "inner_product_backward_data",
-        *(
-            library().engine,
-            diff_src.handle,
-            weights.handle,
-            diff_dst.handle,
-            hint.handle,
-            _attributes(attributes),
-        ),
-    )
-
-
-def inner_product_weights(
-    src: MemoryDesc,
-    diff_weights: MemoryDesc,
-    diff_bias: MemoryDesc | None,
-    diff_dst: MemoryDesc,
-    hint: PrimitiveDesc,
-    attributes: Attributes | None = None,
-) -> PrimitiveDesc:
-    """Gradient of :func:`inner_product` with respect to weights and bias; it overwrites."""
-    return PrimitiveDesc(
-        "inner_product_backward_weights",
-        *(library().engine, src.handle, diff_weights.handle, _of(diff_bias), diff_dst.handle, hint.handle),
-        _attributes(attributes),
-    )
-
-
 def pooling(
     algorithm: Algorithm,
     src: MemoryDesc,

@@ -115,7 +115,6 @@ class Query(IntEnum):
     NDIMS = 256
     DIMS = 257
     DATA_TYPE = 258
-    PADDED_DIMS = 260
     FORMAT_KIND = 262
     INNER_BLOCKS = 263
     STRIDES = 14

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from caffelite.graph.graph import Graph, Node
 from caffelite.graph.state import State, filter_layers
@@ -20,14 +21,20 @@ def log_net(log: Log, graph: Graph, text: str = "") -> None:
         log.emit("net", line, where)
 
 
-def used_text(source: NetSource, state: State) -> str:
-    """A net as text, with the state it is built in and without the layers that the state leaves out."""
+def used_text(source: NetSource, state: State, written: Any = None) -> str:
+    """A net as text, with the state it is built in and without the layers that the state leaves out.
+
+    ``written``: the state as a NetState message, where one says which of its fields were given.
+    """
     used = type(source.message)()
     used.CopyFrom(source.message)
     used.ClearField("state")
-    used.state.phase = int(state.phase)
-    used.state.level = state.level
-    used.state.stage.extend(state.stages)
+    if written is not None:
+        used.state.CopyFrom(written)
+    else:
+        used.state.phase = int(state.phase)
+        used.state.level = state.level
+        used.state.stage.extend(state.stages)
     del used.layer[:]
     used.layer.extend(entry.message for entry in filter_layers(source, state)[0])
     return write_text(used)

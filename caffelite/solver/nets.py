@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from caffelite.errors import MissingFileError
-from caffelite.graph.state import State, filter_layers
-from caffelite.logs.net_lines import log_net
+from caffelite.graph.state import State
+from caffelite.logs.net_lines import log_net, used_text
 from caffelite.model import Model
 from caffelite.prototxt.schema import message
 from caffelite.prototxt.source import NetSource, SolverSource, net_from_message, read_net
-from caffelite.prototxt.write import write_text
 from caffelite.solver.lines import Lines
 from caffelite.types import Phase
 
@@ -95,18 +94,8 @@ def build_test_nets(solver: SolverSource, root: Path, build: Builder, lines: Lin
 def _build(plan: NetPlan, build: Builder, lines: Lines) -> Model:
     state = State().merged(plan.state)
     net = build(plan.source, state=state)
-    log_net(lines.log, net.graph, write_text(_as_used(plan, state)))
+    log_net(lines.log, net.graph, used_text(plan.source, state, plan.state))
     return net
-
-
-def _as_used(plan: NetPlan, state: State) -> Any:
-    """The net's message with its state and the layers that the state leaves in."""
-    used = message("NetParameter")()
-    used.CopyFrom(plan.source.message)
-    used.state.CopyFrom(plan.state)
-    del used.layer[:]
-    used.layer.extend(entry.message for entry in filter_layers(plan.source, state)[0])
-    return used
 
 
 def _read(solver: SolverSource, root: Path, field: str, index: int | None = None) -> NetSource:
