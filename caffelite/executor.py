@@ -18,6 +18,7 @@ from caffelite.plan.place import wants
 from caffelite.plan.plan import Copy, Plan, Step
 from caffelite.random import RandomSource
 from caffelite.storage import ARENA, Storage
+from caffelite.types import Shape
 
 Hook = Callable[[int], None]
 
@@ -68,6 +69,7 @@ class Executor:
         self._params, self._random, self._passes = params, random, passes
         self._generation = -1
         self._backward_ready = False
+        self._whole_forward: dict[tuple[int, int], list[Callable[[], None]]] = {}
         self._losses = [value for value in plan.graph.values if value.loss_weight]
 
     # -- arrays -----------------------------------------------------------------------------------------
@@ -92,9 +94,7 @@ class Executor:
         for step in self.plan.steps:
             params = {use.spec.name: self._params[step.node.name][use.index] for use in step.node.params}
             step.kernel.bind(self._forward_arrays(step), params, partial(self._generator, step.node.key))
-        self._whole_forward = [
-            call for step in self.plan.steps for call in self._forward_calls(step, fused=True)
-        ]
+        self._whole_forward = {}
         if self._backward_ready:
             self._bind_backward()
 
@@ -186,17 +186,52 @@ class Executor:
 
     def forward(self, start: int = 0, end: int | None = None) -> float:
         """Runs layers ``start`` to ``end`` (inclusive) and returns their part of the loss."""
+        last = len(self.plan.steps) - 1
+        end = last if end is None else end
+        self.run(start, end, whole=(start, end) == (0, last), entered=start > 0)
+        return self.finish(start, end)
+
+    def run(self, start: int, end: int, *, whole: bool, entered: bool) -> None:
+        """Runs layers ``start`` to ``end`` of a pass.
+
+        ``whole``: the pass covers all layers, though other plans may do the rest of it, so that kernels may take over
+        what follows them. ``entered``: the pass began behind the first layer, so blobs may hold what a user wrote.
+        """
         self.prepare()
-        steps = self.plan.steps[start : None if end is None else end + 1]
         with self.engine.compute(), np.errstate(all="ignore"):
-            if len(steps) == len(self.plan.steps) and not self.hooks and self.times is None:
-                for call in self._whole_forward:
+            if whole and not self.hooks and self.times is None:
+                for call in self._fused(start, end):
                     call()
             else:
-                for step in steps:
-                    self._run_forward(step, entered=start > 0)
+                for step in self.plan.steps[start : end + 1]:
+                    self._run_forward(step, entered)
+
+    def measure(self, index: int, *, entered: bool) -> list[Shape]:
+        """Shapes of the tops of a layer that decides them during the pass."""
+        self.prepare()
+        step = self.plan.steps[index]
+        began = perf_counter()
+        with self.engine.compute(), np.errstate(all="ignore"):
+            for copy in self._copies([*(step.enter if entered else ()), *step.before]):
+                copy()
+            shapes = step.kernel.measure()
+        if self.times is not None:
+            self.times.forward[index] += perf_counter() - began
+        return shapes
+
+    def finish(self, start: int, end: int) -> float:
+        """Counts a pass over layers ``start`` to ``end`` and returns their part of the loss."""
         self._passes.number += 1
-        return self._loss(steps)
+        return self._loss(self.plan.steps[start : end + 1])
+
+    def _fused(self, start: int, end: int) -> list[Callable[[], None]]:
+        part = (start, end)
+        if part not in self._whole_forward:
+            steps = self.plan.steps[start : end + 1]
+            self._whole_forward[part] = [
+                call for step in steps for call in self._forward_calls(step, fused=True)
+            ]
+        return self._whole_forward[part]
 
     def backward(self, start: int | None = None, end: int = 0) -> None:
         """Runs the gradients of layers ``start`` down to ``end`` (inclusive)."""
@@ -212,7 +247,6 @@ class Executor:
                     self._run_backward(step, entered)
 
     def _run_forward(self, step: Step, entered: bool) -> None:
-        """``entered``: the pass began behind the first layer, so blobs may hold what a user wrote."""
         for hook in self.hooks.before_forward:
             hook(step.node.index)
         began = perf_counter()

@@ -22,7 +22,9 @@ from caffelite.fillers import fill
 from caffelite.graph.build import build_graph
 from caffelite.graph.graph import Graph, Node, ParamUse
 from caffelite.graph.state import State, net_state
+from caffelite.layers.base import measures
 from caffelite.loading import LoadReport, blobs_in_net, load_params
+from caffelite.measured import forward_measured
 from caffelite.params import Array, Param
 from caffelite.plan.build import make_plan
 from caffelite.plan.kernel import Engine
@@ -34,6 +36,7 @@ from caffelite.types import Phase, Shape, count, shape_text
 from caffelite.weights import LayerRecord, load_weights, write_caffemodel, write_hdf5_weights
 
 MAX_PLANS = 8  # shapes whose plans are kept; the least recently used goes first
+MAX_MEASURED_PLANS = 64  # in nets whose layers decide shapes during a pass
 
 Shapes = dict[str, Shape]
 
@@ -74,10 +77,12 @@ class Model:
         self._plans: OrderedDict[tuple[tuple[str, Shape], ...], Executor] = OrderedDict()
         self.storage = Storage(self.engine)
         graph = self._build({})
-        self._shapes = _free_shapes(graph)
+        self._shapes, self._measured = _free_shapes(graph), {}  # type: Shapes, Shapes
+        self.measuring = [node.index for node in graph.nodes if measures(node.layer)]
         _check_memory(graph, np.dtype(self.engine.dtype).itemsize)
         self.params: dict[str, list[Param]] = self._make_params(graph)
         self.executor = self._executor_for(graph, self._shapes)
+        self.observe = self.executor.plan.observe
         own = blobs_in_net(graph.nodes, source.file or "the net's message")
         if own:
             load_params(self, own, source.file or "the net's message")
@@ -135,15 +140,32 @@ class Model:
         Plans are kept by shape. Raises NetError where the net cannot take the shapes, and is then as before.
         """
         self._check_free(shapes)
-        wanted = {**self._shapes, **{name: tuple(int(d) for d in shape) for name, shape in shapes.items()}}
-        key = _key(wanted)
+        self._use(self._shapes | {name: tuple(map(int, shape)) for name, shape in shapes.items()}, {})
+
+    def take_measured(self, index: int, shapes: Sequence[Shape]) -> None:
+        """Goes over to a plan in which the tops of a layer that measures have other shapes, in the middle of a pass.
+
+        What layers before it have computed stays where it is, since such nets keep every blob.
+        """
+        node = self.nodes[index]
+        now = {value.name: tuple(map(int, shape)) for value, shape in zip(node.tops, shapes, strict=False)}
+        if all(now[value.name] == value.shape for value in node.tops):
+            return
+        before = {value.name for i in self.measuring if i < index for value in self.nodes[i].tops}
+        times = self.executor.times
+        self._use(self._shapes, {k: shape for k, shape in self._measured.items() if k in before} | now)
+        self.executor.times = times
+
+    def _use(self, free: Shapes, measured: Shapes) -> None:
+        """Takes the plan for these shapes, or makes it; what measuring layers have not measured, they infer."""
+        key = _key(wanted := free | measured)
         for old in [
             old for old, executor in self._plans.items() if executor.stale and executor is not self.executor
         ]:
             del self._plans[old]  # it would keep alive the memory that the net has outgrown
         known = self._plans.get(key)
         self.executor = known or self._executor_for(self._build(wanted), wanted)
-        self._shapes = wanted
+        self._shapes, self._measured = free, measured
         self._plans.move_to_end(key)
         self.executor.prepare()
 
@@ -171,7 +193,7 @@ class Model:
             plan, self.engine, self.storage, self.params, self.random, self.passes, self.hooks
         )
         self._plans[_key(shapes)] = executor
-        if len(self._plans) > MAX_PLANS:
+        if len(self._plans) > (MAX_MEASURED_PLANS if self.measuring else MAX_PLANS):
             self._plans.popitem(last=False)
         return executor
 
@@ -286,7 +308,7 @@ class Model:
         self._check_positions(start, end)
         if start == 0:
             self.follow_sources()
-        return self.executor.forward(start, end)
+        return forward_measured(self, start, end) if self.measuring else self.executor.forward(start, end)
 
     def backward(self, start: int | None = None, end: int = 0) -> None:
         """Runs gradients from layer ``start`` down to ``end`` (positions, inclusive)."""

@@ -36,6 +36,7 @@ ORDER = [
     "defaults",
     "executor",
     "loading",
+    "measured",
     "model",
     "blob",
     "net",

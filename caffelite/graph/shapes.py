@@ -6,13 +6,14 @@ from collections.abc import Mapping
 
 from caffelite.errors import ShapeError, layer_message
 from caffelite.graph.graph import Node
+from caffelite.layers.base import measures
 from caffelite.types import Shape, count
 
 MAX_COUNT = 2**31 - 1  # Caffe's limit for a blob, and a guard against a slip of the pen
 
 
 def infer_node(node: Node, given: Mapping[str, Shape]) -> None:
-    """Sets the shapes of a node's tops. ``given`` overrides the tops of layers that make data by themselves.
+    """Sets the shapes of a node's tops. ``given`` overrides the tops of layers that make data by themselves or measure.
 
     Raises ShapeError for negative sizes or more than 2^31 - 1 elements, and whatever the layer raises.
     """
@@ -20,7 +21,7 @@ def infer_node(node: Node, given: Mapping[str, Shape]) -> None:
     if len(shapes) < len(node.tops):
         raise node.layer.error(f"at most {len(shapes)} tops", len(node.tops))
     for value, shape in zip(node.tops, shapes, strict=False):
-        free = node.layer.source
+        free = node.layer.source or measures(node.layer)
         value.shape = tuple(int(dim) for dim in (given.get(value.name, shape) if free else shape))
         _check(node, value.name, value.shape)
     _check_inplace(node)

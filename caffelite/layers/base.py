@@ -8,11 +8,17 @@ planner must keep alive: a ``backward(self, xp, y, dy, dx)`` that does not name 
     infer(shapes) -> shapes       pure on shapes; declares ``self.param(...)`` and ``self.save(...)``
     forward(xp, x, y, W, b)       writes y
     backward(xp, x, W, dy, dx, dW, db)     overwrites dx (None: nobody asks), adds to dW and db (None likewise)
+    measure(xp, x) -> shapes      only for layers whose tops' shapes depend on values: called in each pass just before
+                                  forward, whose tops then have these shapes; ``infer`` gives those before the first pass
 
 Arrays: float32 (float64 on the reference engine). 4-D arrays have shape (N, C, H, W) and may be channels-last
 in memory, so write ``y[...] = ...`` or ``out=y`` and never into ``y.reshape(...)``, which may be a copy.
 ``xp`` is the array module (numpy, cupy). ``rng`` in a signature is a ``numpy.random.Generator`` that depends
-only on the net's seed, the layer's name and the number of the pass.
+only on the net's seed, the layer's name and the number of the pass. ``blobs`` and ``dblobs`` are lists of all
+parameters and their gradients, for layers that learn only at run time how many they have.
+
+What forward leaves for backward goes to saved arrays or to ``self.session``, never to attributes: a change of
+shape makes new layer objects, also in the middle of a pass when a layer before this one measures.
 """
 
 from __future__ import annotations
@@ -208,6 +214,11 @@ def _argument_names(function: Any) -> tuple[str, ...]:
 def argument_names(method: Any) -> tuple[str, ...]:
     """The arrays (and ``xp``, ``rng``) that a forward or backward method asks for."""
     return _argument_names(getattr(method, "__func__", method))
+
+
+def measures(layer: Layer) -> bool:
+    """Whether the shapes of the layer's tops depend on values, so that they are known only during a pass."""
+    return hasattr(layer, "measure")
 
 
 def has_backward(layer: Layer) -> bool:

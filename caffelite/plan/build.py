@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from caffelite.errors import NetError
 from caffelite.graph.graph import Graph
+from caffelite.layers.base import measures
 from caffelite.plan.choose import choose_kernels
 from caffelite.plan.kernel import Engine
 from caffelite.plan.layout import choose_layouts
@@ -27,10 +28,16 @@ def make_plan(
     may vanish into the kernels before them. ``backward=False`` plans inference alone. ``memory_limit`` in bytes:
     a plan that needs more is refused with NetError, before anything is allocated.
     """
+    measuring = [node for node in graph.nodes if measures(node.layer)]
+    observe = observe or bool(measuring)  # such a net goes over to another plan in the middle of a pass
     layouts = choose_layouts(graph, engine.channels_last)
     steps = choose_kernels(graph, engine, layouts, backward=backward, observe=observe, fuse=fuse)
     placer = Placer(graph, steps, layouts, engine.dtype, observe=observe, backward=backward)
     placer.place()
+    placer.notes += [
+        f"{node.name}: decides the shapes of its tops during a pass, so memory is not reused"
+        for node in measuring
+    ]
     arena = 0 if observe else assign_offsets(_shareable(placer))
     plan = Plan(
         graph, engine.name, engine.precision, observe, steps,

@@ -138,6 +138,10 @@ class Kernel:
         """The same without ``site.post``, for a pass that ends between the two layers."""
         self.forward()
 
+    def measure(self) -> list[Shape]:
+        """The shapes of the tops in this pass, for layers whose ``measure`` says them."""
+        raise NotImplementedError
+
     # def backward(self) -> None: only kernels of layers with a gradient have it. ``site.post`` is not its business:
     # the gradient of the post layer was applied to dy before.
 
@@ -161,31 +165,33 @@ class ArrayKernel(Kernel):
     def saved(self) -> Sequence[SavedSpec]:
         return self.layer.saved
 
+    def measure(self) -> list[Shape]:
+        method = self.layer.measure  # type: ignore[attr-defined]
+        shapes: list[Shape] = self._call(method, argument_names(method))
+        return shapes
+
     def forward(self) -> None:
-        values = {name: self._value(name) for name in self._forward_names}
-        try:
-            self.layer.forward(**values)  # type: ignore[attr-defined]
-        except Exception as error:
-            self._tell("forward", error)
-            raise
+        self._call(self.layer.forward, self._forward_names)  # type: ignore[attr-defined]
         for spec in self.layer.params:
             if not spec.learnable:  # statistics, which forward may have written
                 self.params[spec.name].touch()
 
     def backward(self) -> None:
-        values = {name: self._value(name) for name in self._backward_names}
-        try:
-            self.layer.backward(**values)  # type: ignore[attr-defined]
-        except Exception as error:
-            self._tell("backward", error)
-            raise
+        self._call(self.layer.backward, self._backward_names)  # type: ignore[attr-defined]
 
-    def _tell(self, what: str, error: Exception) -> None:
-        """Notes on what a user's layer raises which layer it was; our own errors say so themselves."""
-        if not isinstance(error, CaffeliteError):
-            place = self.layer.location()
-            at = f" at {place}" if place else ""
-            error.add_note(f"in {what} of layer '{self.layer.name}' ({self.layer.type}){at}")
+    def _call(self, method: Callable[..., Any], names: Sequence[str]) -> Any:
+        """Calls a method of the layer. What a user's layer raises gets a note that says which layer it was."""
+        values = {name: self._value(name) for name in names}
+        try:
+            return method(**values)
+        except Exception as error:
+            if not isinstance(error, CaffeliteError):  # our own errors say so themselves
+                place = self.layer.location()
+                at = f" at {place}" if place else ""
+                error.add_note(
+                    f"in {_plain_name(method)} of layer '{self.layer.name}' ({self.layer.type}){at}"
+                )
+            raise
 
     def bind(
         self, arrays: Mapping[str, Any], params: Mapping[str, Param], rng: Callable[[], np.random.Generator]
@@ -198,13 +204,26 @@ class ArrayKernel(Kernel):
             return self.xp
         if name == "rng":
             return self._rng()
+        if name == "blobs":
+            return [param.data for param in self.params.values()]
+        if name == "dblobs":
+            return [self._gradient(spec.name) for spec in self.layer.params]
         if name in self.layer.absent:
             return None
         if name in self.params:
             return self.params[name].data
         if name.startswith("d") and name[1:] in self.params:
-            return self.params[name[1:]].grad if self.site.learn.get(name[1:], True) else None
+            return self._gradient(name[1:])
         return self.arrays[name]
+
+    def _gradient(self, name: str) -> Array | None:
+        return self.params[name].grad if self.site.learn.get(name, True) else None
+
+
+def _plain_name(method: Callable[..., Any]) -> str:
+    """``forward`` for ``_forward_max`` too, which a layer may have put in its place."""
+    name = getattr(method, "__name__", "a method")
+    return next((known for known in ("forward", "backward", "measure") if known in name), name)
 
 
 def _declared(layer: Layer) -> frozenset[str]:
