@@ -32,18 +32,21 @@ _HOMES = {
     "layer_type_list": "caffelite.pycaffe",
     "init_log": "caffelite.logs.log",
     "log": "caffelite.pycaffe",
+    "Layer": "caffelite.python_layer",
+    "install_as_caffe": "caffelite.as_caffe",
     "register": "caffelite.layers.registry",
     "CaffeliteError": "caffelite.errors",
 }
 
 _NOT_YET = (  # pycaffe's other names
-    "Classifier", "Detector", "Layer", "NCCL", "NetSpec", "Timer", "classifier", "coord_map", "detector", "draw", "has_nccl", "io", "layers", "net_spec",
+    "Classifier", "Detector", "NCCL", "NetSpec", "Timer", "classifier", "coord_map", "detector", "draw", "has_nccl", "io", "layers", "net_spec",
     "params", "proto", "set_multiprocess", "set_solver_count", "set_solver_rank", "solver_count", "solver_rank", "to_proto",
 )  # fmt: skip
 
 __all__ = ["TEST", "TRAIN", "__version__", *_HOMES]
 
 if TYPE_CHECKING:
+    from caffelite.as_caffe import install_as_caffe
     from caffelite.defaults import set_mode_cpu, set_mode_gpu, set_random_seed
     from caffelite.errors import CaffeliteError
     from caffelite.layers.registry import register
@@ -63,6 +66,7 @@ if TYPE_CHECKING:
         log,
         set_device,
     )
+    from caffelite.python_layer import Layer
 
 
 def __getattr__(name: str) -> Any:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from caffelite.errors import UsageError
 from caffelite.graph.graph import Node
 from caffelite.params import Array, Param
 from caffelite.prototxt.suggest import suggestion
+from caffelite.python_layer import Blob, BlobVec
 from caffelite.types import Shape, count
 
 if TYPE_CHECKING:
@@ -36,39 +37,6 @@ class Named(OrderedDict[str, V]):
 
     def copy(self) -> Named[V]:
         return Named(self._what, self.items())
-
-
-class Blob:
-    """What all blobs share: Caffe's legacy names for up to four axes."""
-
-    shape: Shape
-
-    @property
-    def count(self) -> int:
-        return count(self.shape)
-
-    def _legacy(self, axis: int) -> int:
-        if len(self.shape) > 4:
-            raise UsageError(
-                f"num, channels, height and width are for at most 4 axes; this blob has shape {self.shape}"
-            )
-        return self.shape[axis] if axis < len(self.shape) else 1
-
-    @property
-    def num(self) -> int:
-        return self._legacy(0)
-
-    @property
-    def channels(self) -> int:
-        return self._legacy(1)
-
-    @property
-    def height(self) -> int:
-        return self._legacy(2)
-
-    @property
-    def width(self) -> int:
-        return self._legacy(3)
 
 
 class ParamBlob(Blob):
@@ -143,8 +111,24 @@ class ValueBlob(Blob):
 
 
 class LayerView:
-    """pycaffe's Layer: ``net.layers[0].type``, ``.blobs``."""
+    """pycaffe's Layer for the layers that are not Python ones: ``net.layers[0].type``, ``.blobs``."""
 
     def __init__(self, node: Node, params: list[Param]):
         self.type = node.type
-        self.blobs = [ParamBlob(param) for param in params]
+        self.blobs = BlobVec(ParamBlob(param) for param in params)
+
+    def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Nothing: a layer of a net is set up already."""
+
+    def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Nothing: ``net.reshape()`` and each pass give all layers their shapes."""
+
+
+def layer_view(node: Node, params: list[Param]) -> Any:
+    """What ``net.layers`` shows of a layer: the user's own object for a Python layer, a LayerView for others."""
+    user = getattr(node.layer, "user", None)
+    if user is None:
+        return LayerView(node, params)
+    for blob, param in zip(user.blobs, params, strict=True):
+        blob.lend(param.data)
+    return user

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from caffelite import defaults
-from caffelite.blob import LayerView, Named, ParamBlob, ValueBlob
+from caffelite.blob import Named, ParamBlob, ValueBlob, layer_view
 from caffelite.errors import UsageError
 from caffelite.loading import LoadReport
 from caffelite.model import Model
@@ -95,11 +95,11 @@ class Net:
         )
 
     @property
-    def layers(self) -> list[LayerView]:
-        return [LayerView(node, self._model.params_of(node)) for node in self._model.nodes]
+    def layers(self) -> list[Any]:
+        return [layer_view(node, self._model.params_of(node)) for node in self._model.nodes]
 
     @property
-    def layer_dict(self) -> OrderedDict[str, LayerView]:
+    def layer_dict(self) -> OrderedDict[str, Any]:
         return Named("layer", zip(self._layer_names, self.layers, strict=True))
 
     @property

@@ -19,6 +19,8 @@ PACKAGE = Path(__file__).parent.parent / "caffelite"
 ORDER = [
     "types",
     "errors",
+    "as_caffe",
+    "python_layer",
     "resources",
     "atomic",
     "random",

@@ -1,0 +1,73 @@
+"""``import caffe`` for old scripts: the name leads to caffelite, sub-modules included."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+from caffelite.errors import UsageError
+
+OLD_NUMPY = {"float": float, "int": int, "bool": bool, "object": object, "str": str, "complex": complex}
+
+
+def install_as_caffe(*, old_numpy: bool = False) -> None:
+    """Makes ``import caffe``, ``from caffe.proto import caffe_pb2`` and the like give caffelite in this process.
+
+    ``old_numpy`` puts back the names that scripts of NumPy 1 use and NumPy has dropped: ``np.float``, ``np.int``,
+    ``np.bool``, ``np.object``, ``np.str``, ``np.complex``. Raises UsageError if another ``caffe`` is loaded already.
+    """
+    loaded = sys.modules.get("caffe")
+    caffelite = importlib.import_module("caffelite")
+    if loaded is not None and loaded is not caffelite:
+        raise UsageError(
+            f"another module 'caffe' is loaded: {getattr(loaded, '__file__', loaded)}\n"
+            "  Fix: call caffelite.install_as_caffe() before the first import of caffe"
+        )
+    if loaded is None:
+        sys.modules["caffe"] = caffelite
+        sys.meta_path.insert(0, _Finder())
+    if old_numpy:
+        _put_back()
+
+
+def _put_back() -> None:
+    numpy = importlib.import_module("numpy")
+    for name, type_ in OLD_NUMPY.items():
+        if name not in vars(numpy):
+            setattr(numpy, name, type_)
+
+
+class _Finder(MetaPathFinder):
+    """Finds ``caffe.x`` as ``caffelite.x``: one module under two names, never a second copy."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if not name.startswith("caffe."):
+            return None
+        own = "caffelite." + name.removeprefix("caffe.")
+        if importlib.util.find_spec(own) is None:
+            return None
+        return ModuleSpec(name, _Loader(own))
+
+
+class _Loader(Loader):
+    """Gives the module of another name, as it is."""
+
+    def __init__(self, own: str):
+        self._own = own
+        self._spec: Any = None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        module = importlib.import_module(self._own)
+        self._spec = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self._spec  # importing has put the other name's there

@@ -1,0 +1,131 @@
+"""What a user's Python layer sees: its base class, blobs with memory of their own, and their vectors.
+
+Source of names and behaviour: ``python_layer.hpp`` and ``_caffe.cpp`` of BVLC Caffe.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from caffelite.errors import UsageError
+from caffelite.types import Shape, count
+
+
+class Blob:
+    """What all blobs share: Caffe's legacy names for up to four axes."""
+
+    shape: Shape
+
+    @property
+    def count(self) -> int:
+        return count(self.shape)
+
+    def _legacy(self, axis: int) -> int:
+        if len(self.shape) > 4:
+            raise UsageError(
+                f"num, channels, height and width are for at most 4 axes; this blob has shape {self.shape}"
+            )
+        return self.shape[axis] if axis < len(self.shape) else 1
+
+    @property
+    def num(self) -> int:
+        return self._legacy(0)
+
+    @property
+    def channels(self) -> int:
+        return self._legacy(1)
+
+    @property
+    def height(self) -> int:
+        return self._legacy(2)
+
+    @property
+    def width(self) -> int:
+        return self._legacy(3)
+
+
+class ArrayBlob(Blob):
+    """A blob with arrays of its own, in C order: a bottom, top or parameter as a Python layer sees it."""
+
+    def __init__(self, shape: Shape = (), dtype: Any = np.float32):
+        self._data: Any = np.zeros(shape, dtype)
+        self._diff: Any = None
+
+    @property
+    def shape(self) -> Shape:  # type: ignore[override]
+        return tuple(self._data.shape)
+
+    @property
+    def data(self) -> Any:
+        """The values; write into them: ``blob.data[...] = x``."""
+        return self._data
+
+    @property
+    def diff(self) -> Any:
+        """The gradient; zeros before anything is written."""
+        if self._diff is None:
+            self._diff = np.zeros_like(self._data)
+        return self._diff
+
+    def reshape(self, *dims: int) -> None:
+        """Another shape. As much of the content as has room stays, as in Caffe; what is new is zero."""
+        shape = tuple(int(dim) for dim in dims)
+        if shape != self.shape:
+            old, self._data, self._diff = self._data, np.zeros(shape, self._data.dtype), None
+            kept = min(old.size, self._data.size)
+            self._data.reshape(-1)[:kept] = old.reshape(-1)[:kept]
+
+    def cast(self, dtype: Any) -> None:
+        """Another float type, that of the engine; float32 unless it is the reference engine in float64."""
+        if self._data.dtype != dtype:
+            self._data, self._diff = self._data.astype(dtype), None
+
+    def lend(self, data: Any = None, diff: Any = None) -> None:
+        """Puts the net's arrays (or contiguous copies) in place of its own."""
+        if data is not None:
+            self._data = np.ascontiguousarray(data)
+        if diff is not None:
+            self._diff = np.ascontiguousarray(diff)
+        elif self._diff is not None and self._diff.shape != self._data.shape:
+            self._diff = None
+
+
+class BlobVec(list[Any]):
+    """pycaffe's vector of blobs; ``add_blob`` declares a parameter in a Python layer's ``setup``."""
+
+    def add_blob(self, *dims: int) -> None:
+        """Appends a blob of zeros of shape ``dims``."""
+        self.append(ArrayBlob(tuple(int(dim) for dim in dims)))
+
+
+class NamedPhase(int):
+    """A phase as BVLC's layers get it (0 or 1), which prints as the forks' layers expect it: ``TRAIN``, ``TEST``."""
+
+    def __str__(self) -> str:
+        return ("TRAIN", "TEST")[self]
+
+
+class Layer:
+    """The base class of a user's Python layer, ``caffe.Layer``.
+
+    A subclass has ``setup(bottom, top)``, called once; ``reshape(bottom, top)``, called before each pass;
+    ``forward(bottom, top)``; and, if it learns or passes gradients, ``backward(top, propagate_down, bottom)``. All
+    find ``param_str`` (``param_str_`` as well), ``phase`` and ``blobs`` on ``self``.
+    """
+
+    param_str: str
+    param_str_: str
+    phase: int
+    blobs: BlobVec
+    type = "Python"
+
+    def __new__(cls, *_arguments: Any, **_keywords: Any) -> Layer:
+        """Makes ``blobs`` here, so that a subclass may leave out ``super().__init__()``."""
+        layer = super().__new__(cls)
+        layer.blobs = BlobVec()
+        return layer
+
+    def __init__(self, param: Any = None):
+        self.layer_param = param
