@@ -32,15 +32,30 @@ _HOMES = {
     "layer_type_list": "caffelite.pycaffe",
     "init_log": "caffelite.logs.log",
     "log": "caffelite.pycaffe",
+    "set_multiprocess": "caffelite.pycaffe",
+    "set_solver_count": "caffelite.pycaffe",
+    "set_solver_rank": "caffelite.pycaffe",
+    "solver_count": "caffelite.pycaffe",
+    "solver_rank": "caffelite.pycaffe",
+    "has_nccl": "caffelite.pycaffe",
+    "NCCL": "caffelite.pycaffe",
+    "Timer": "caffelite.pycaffe",
     "Layer": "caffelite.python_layer",
     "install_as_caffe": "caffelite.as_caffe",
     "register": "caffelite.layers.registry",
     "CaffeliteError": "caffelite.errors",
 }
 
+_MODULES = (
+    "_caffe",
+    "layers",
+    "params",
+    "proto",
+    "pycaffe",
+)  # reached without an import of their own, as in pycaffe
+
 _NOT_YET = (  # pycaffe's other names
-    "Classifier", "Detector", "NCCL", "NetSpec", "Timer", "classifier", "coord_map", "detector", "draw", "has_nccl", "io", "layers", "net_spec",
-    "params", "proto", "set_multiprocess", "set_solver_count", "set_solver_rank", "solver_count", "solver_rank", "to_proto",
+    "Classifier", "Detector", "NetSpec", "classifier", "coord_map", "detector", "draw", "io", "net_spec", "to_proto",
 )  # fmt: skip
 
 __all__ = ["TEST", "TRAIN", "__version__", *_HOMES]
@@ -55,16 +70,24 @@ if TYPE_CHECKING:
     from caffelite.net import Net
     from caffelite.predict import Predictor, load
     from caffelite.pycaffe import (
+        NCCL,
         AdaDeltaSolver,
         AdaGradSolver,
         AdamSolver,
         NesterovSolver,
         RMSPropSolver,
         SGDSolver,
+        Timer,
         get_solver,
+        has_nccl,
         layer_type_list,
         log,
         set_device,
+        set_multiprocess,
+        set_solver_count,
+        set_solver_rank,
+        solver_count,
+        solver_rank,
     )
     from caffelite.python_layer import Layer
 
@@ -72,6 +95,8 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name in _NOT_YET:
         raise AttributeError(f"caffelite does not have pycaffe's '{name}' yet")
+    if name in _MODULES:
+        return importlib.import_module(f"caffelite.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'caffelite' has no attribute '{name}'")
     value = getattr(importlib.import_module(_HOMES[name]), name)

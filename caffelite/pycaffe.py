@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from time import perf_counter
 from typing import Any, ClassVar
+from uuid import uuid4
 
 from caffelite import defaults
 from caffelite.errors import DeviceError
@@ -66,8 +68,15 @@ class PySolver:
     def apply_update(self) -> None:
         self._solver.apply_update()
 
-    def add_callback(self, on_start: Callable[[], None], on_gradients_ready: Callable[[], None]) -> None:
-        self._solver.add_callback(on_start, on_gradients_ready)
+    def add_callback(
+        self, on_start: Callable[[], None] | NCCL, on_gradients_ready: Callable[[], None] | None = None
+    ) -> None:
+        """Calls ``on_start`` before each iteration and ``on_gradients_ready`` before each update.
+
+        The NCCL object of a single process has nothing to do.
+        """
+        if not isinstance(on_start, NCCL):
+            self._solver.add_callback(on_start, on_gradients_ready or _nothing)
 
     def share_weights(self, net: Net) -> None:
         """Makes another net use the training net's parameters."""
@@ -140,6 +149,78 @@ def set_device(device: int) -> None:
 def layer_type_list() -> list[str]:
     """Names of all layer types."""
     return layer_types()
+
+
+def set_multiprocess(multiprocess: bool) -> None:
+    """Accepted: one process trains, with or without."""
+
+
+def set_solver_count(count: int) -> None:
+    """Raises DeviceError for more than one solver: training runs in one process."""
+    if count != 1:
+        raise DeviceError(
+            f"set_solver_count({count}): this version trains in one process\n  Fix: set_solver_count(1)"
+        )
+
+
+def set_solver_rank(rank: int) -> None:
+    """Raises DeviceError for another rank than 0, that of the only solver."""
+    if rank != 0:
+        raise DeviceError(f"set_solver_rank({rank}): this version trains in one process, rank 0")
+
+
+def solver_count() -> int:
+    """How many solvers train together: 1."""
+    return 1
+
+
+def solver_rank() -> int:
+    """The number of this solver among them: 0."""
+    return 0
+
+
+def has_nccl() -> bool:
+    """Whether GPUs can train together: not in this version."""
+    return False
+
+
+class NCCL:
+    """pycaffe's link between solvers. With one solver there is nothing to send."""
+
+    def __init__(self, solver: PySolver, uid: bytes = b""):
+        self.solver, self.uid = solver, uid
+
+    @staticmethod
+    def new_uid() -> bytes:
+        """A name for a group of solvers."""
+        return uuid4().bytes
+
+    def bcast(self) -> None:
+        """Sends the first solver's weights to the others, of which there are none."""
+
+
+class Timer:
+    """A stopwatch: ``start()``, ``stop()``, ``ms``."""
+
+    def __init__(self) -> None:
+        self._began, self._seconds = 0.0, 0.0
+
+    def start(self) -> None:
+        """Begins to measure."""
+        self._began = perf_counter()
+
+    def stop(self) -> None:
+        """Ends the measurement."""
+        self._seconds = perf_counter() - self._began
+
+    @property
+    def ms(self) -> float:
+        """Milliseconds between ``start()`` and ``stop()``."""
+        return 1e3 * self._seconds
+
+
+def _nothing() -> None:
+    """For a callback that was not given."""
 
 
 def log(message: str) -> None:

@@ -47,6 +47,7 @@ ORDER = [
     "logs",
     "solver",
     "pycaffe",
+    "_caffe|proto|run",
     "cli|demo",
     "__main__",
     "caffelite",

@@ -51,6 +51,11 @@ def message(name: str) -> type[Message]:
     return _schema().classes[name]
 
 
+def message_names() -> list[str]:
+    """All messages, by name without package."""
+    return list(_schema().classes)
+
+
 @cache
 def message_type(name: str) -> MessageType:
     """The fields of a message, by its name without package."""
@@ -73,6 +78,19 @@ def enum_values(name: str) -> dict[str, int]:
 def enum_name(name: str, number: int) -> str:
     """The name that a number has in an enum."""
     return next(word for word, value in _schema().enums[name].items() if value == number)
+
+
+def enum_wrapper(name: str) -> Any:
+    """Protobuf's own view of an enum, with ``Name``, ``Value``, ``keys`` and ``items``."""
+    from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
+
+    return EnumTypeWrapper(_schema().pool.FindEnumTypeByName(_PACKAGE + name))
+
+
+def top_level_names() -> tuple[list[str], list[str]]:
+    """The names of messages and of enums that stand in no other message."""
+    schema = _schema()
+    return [n for n in schema.messages if "." not in n], [n for n in schema.enums if "." not in n]
 
 
 def is_ours(instance: object) -> bool:
@@ -131,6 +149,7 @@ class _Schema:
     names: dict[type[Message], str]
     messages: dict[str, Any]
     enums: dict[str, dict[str, int]]
+    pool: Any
 
 
 @cache
@@ -150,7 +169,7 @@ def _schema() -> _Schema:
     }
     for cls in classes.values():
         copyreg.pickle(cls, _reduce)
-    return _Schema(classes, {cls: name for name, cls in classes.items()}, messages, enums)
+    return _Schema(classes, {cls: name for name, cls in classes.items()}, messages, enums, pool)
 
 
 def _collect(prefix: str, message_types: Any, enum_types: Any, messages: Any, enums: Any) -> None:

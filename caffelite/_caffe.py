@@ -1,0 +1,37 @@
+"""The names of pycaffe's compiled module, for scripts that import them from there."""
+
+from __future__ import annotations
+
+from caffelite.blob import LayerView, ParamBlob, ValueBlob
+from caffelite.defaults import set_mode_cpu, set_mode_gpu, set_random_seed
+from caffelite.logs.log import init_log
+from caffelite.net import Net
+from caffelite.pycaffe import (
+    NCCL,
+    AdaDeltaSolver,
+    AdaGradSolver,
+    AdamSolver,
+    NesterovSolver,
+    RMSPropSolver,
+    SGDSolver,
+    Timer,
+    get_solver,
+    has_nccl,
+    layer_type_list,
+    log,
+    set_device,
+    set_multiprocess,
+    set_solver_count,
+    set_solver_rank,
+    solver_count,
+    solver_rank,
+)
+from caffelite.pycaffe import PySolver as Solver
+from caffelite.python_layer import Blob, BlobVec, Layer
+
+__all__ = [
+    "NCCL", "AdaDeltaSolver", "AdaGradSolver", "AdamSolver", "Blob", "BlobVec", "Layer", "LayerView", "NesterovSolver", "Net",
+    "ParamBlob", "RMSPropSolver", "SGDSolver", "Solver", "Timer", "ValueBlob", "get_solver", "has_nccl", "init_log", "layer_type_list",
+    "log", "set_device", "set_mode_cpu", "set_mode_gpu", "set_multiprocess", "set_random_seed", "set_solver_count",
+    "set_solver_rank", "solver_count", "solver_rank",
+]  # fmt: skip
