@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from caffelite.errors import NetError, layer_message
 from caffelite.graph.graph import Graph, Node, Value
-from caffelite.layers.base import Layer, has_backward, plain
+from caffelite.graph.wiring import assign
+from caffelite.layers.base import Layer, argument_names, has_backward
 
 
 def set_gradients(graph: Graph) -> None:
@@ -72,17 +73,28 @@ def _force(graph: Graph) -> None:
 
 
 def _forceable(layer: Layer, bottoms: int) -> list[bool]:
-    names = [plain(name) for name in layer.bottoms]
-    names += names[-1:] * (bottoms - len(names))
-    return [name not in layer.unforced for name in names[:bottoms]]
+    return [name not in layer.unforced for name in _bottom_names(layer, bottoms)]
 
 
 def _keep_possible(node: Node) -> None:
-    """A layer without a gradient passes none; a node with nothing to write does not run."""
-    if not has_backward(node.layer):
-        node.propagate = (False,) * len(node.bottoms)
+    """A layer passes only the gradients that it names; a node with nothing to write does not run."""
+    named = argument_names(node.layer.backward) if has_backward(node.layer) else ()  # type: ignore[attr-defined]
+    names = _bottom_names(node.layer, len(node.bottoms))
+    node.propagate = tuple(
+        asked and f"d{name}" in named for asked, name in zip(node.propagate, names, strict=True)
+    )
+    if not named:
         for use in node.params:
             use.learn = False
     node.backward = node.backward and (any(node.propagate) or any(use.learn for use in node.params))
     if not node.backward:
         node.propagate = (False,) * len(node.bottoms)
+
+
+def _bottom_names(layer: Layer, bottoms: int) -> list[str]:
+    """The declared name of each bottom, without marks."""
+    names = [""] * bottoms
+    for name, at in assign(layer.bottoms, list(range(bottoms))).items():
+        for position in at if isinstance(at, list) else [] if at is None else [at]:
+            names[position] = name
+    return names

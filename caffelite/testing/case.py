@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from caffelite.graph.wiring import assign
-from caffelite.layers.base import Layer, argument_names, plain
+from caffelite.layers.base import Layer, argument_names, measures, plain
 from caffelite.layers.registry import lookup
 from caffelite.params import Param
 from caffelite.plan.kernel import CHANNELS_LAST, PLAIN, ArrayKernel, Engine, Kernel, Operand, Site
@@ -141,8 +141,9 @@ class Run:
     def __init__(self, case: LayerCase, variant: Variant, *, propagate: bool = True, learn: bool = True):
         self.case, self.variant = case, variant
         self.layer = layer = case.layer()
-        top_shapes = [tuple(shape) for shape in layer.infer(list(case.shapes))][: case.tops]
+        inferred = layer.infer(list(case.shapes))
         self.x = [self._placed(a) for a in case.inputs()]
+        top_shapes = [tuple(shape) for shape in self._measured() or inferred][: case.tops]
         self.y = [self._empty(shape) for shape in top_shapes]
         self.dy = [self._placed(a) for a in case.top_gradients(layer, top_shapes)]
         self.dx = [
@@ -206,6 +207,14 @@ class Run:
                 _poison(array)
 
     # -- making arrays ----------------------------------------------------------------------------------
+
+    def _measured(self) -> list[Shape]:
+        """The shapes of the tops of a layer that decides them by values; empty for others."""
+        if not measures(self.layer):
+            return []
+        given = assign(self.layer.bottoms, list(self.x)) | {"xp": np}
+        method = self.layer.measure  # type: ignore[attr-defined]
+        return list(method(**{name: given[name] for name in argument_names(method)}))
 
     def _kernel(self, top_shapes: list[Shape], learned: dict[str, bool]) -> Kernel:
         operands = assign(self.layer.bottoms, [self._operand(shape) for shape in self.case.shapes])

@@ -119,6 +119,27 @@ def test_force_backward_spares_labels(graph) -> None:
     assert "acc" not in backward(net)
 
 
+def test_what_a_layer_cannot_pass_on_it_does_not(graph) -> None:
+    """Caffe ends the process here: ``Layer cannot backpropagate to label inputs``."""
+    net = graph(
+        INPUT + fc("a", "x") + fc("b", "x")
+        + 'layer { name: "l" type: "Reduction" bottom: "b" top: "l" reduction_param { axis: 1 } }'
+        'layer { name: "loss" type: "HingeLoss" bottom: "a" bottom: "l" }'
+    )  # fmt: skip
+    assert backward(net)["loss"] == (True, False)
+
+
+def test_force_backward_spares_what_stands_behind_repeated_bottoms(graph) -> None:
+    selector = 'layer { name: "s" type: "Input" top: "s" input_param { shape { dim: 2 } } }'
+    net = graph(
+        INPUT
+        + selector
+        + 'layer { name: "f" type: "Filter" bottom: "x" bottom: "t" bottom: "s" top: "a" top: "b" }',
+        force_backward=True,
+    )
+    assert backward(net) == {"f": (True, True, False)}
+
+
 # -- the same by an independent account of Caffe's three passes ------------------------------------------------
 
 
