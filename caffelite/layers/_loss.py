@@ -9,6 +9,11 @@ from caffelite.layers.base import Layer, enum_name
 from caffelite.types import Shape, count
 
 
+SMALLEST_PROBABILITY = (
+    1e-20  # what InfogainLoss and MultinomialLogisticLoss take the logarithm of instead of 0
+)
+
+
 class Normalizer:
     """What a loss is divided by, from ``loss_param``: at least 1.
 

@@ -143,6 +143,8 @@ class Run:
         self.layer = layer = case.layer()
         inferred = layer.infer(list(case.shapes))
         self.x = [self._placed(a) for a in case.inputs()]
+        values = case.param_values(layer)
+        self.params = {name: Param(value.astype(variant.dtype)) for name, value in values.items()}
         top_shapes = [tuple(shape) for shape in self._measured() or inferred][: case.tops]
         self.y = [self._empty(shape) for shape in top_shapes]
         self.dy = [self._placed(a) for a in case.top_gradients(layer, top_shapes)]
@@ -150,8 +152,6 @@ class Run:
             self._empty(x.shape) if propagate and wanted else None
             for x, wanted in zip(self.x, self.wanted, strict=True)
         ]
-        values = case.param_values(layer)
-        self.params = {name: Param(value.astype(variant.dtype)) for name, value in values.items()}
         learned = {spec.name: learn and spec.learnable for spec in layer.params}
         self.kernel = self._kernel(top_shapes, learned)
         self.saved = {spec.name: self._saved(spec) for spec in self.kernel.saved()}
@@ -212,9 +212,9 @@ class Run:
         """The shapes of the tops of a layer that decides them by values; empty for others."""
         if not measures(self.layer):
             return []
-        given = assign(self.layer.bottoms, list(self.x)) | {"xp": np}
-        method = self.layer.measure  # type: ignore[attr-defined]
-        return list(method(**{name: given[name] for name in argument_names(method)}))
+        kernel = ArrayKernel(Site(self.layer, {}))
+        kernel.bind(assign(self.layer.bottoms, list(self.x)), self.params, lambda: self.case.rng("forward"))
+        return kernel.measure()
 
     def _kernel(self, top_shapes: list[Shape], learned: dict[str, bool]) -> Kernel:
         operands = assign(self.layer.bottoms, [self._operand(shape) for shape in self.case.shapes])
