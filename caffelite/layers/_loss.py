@@ -8,10 +8,7 @@ from caffelite.errors import DataError, layer_message
 from caffelite.layers.base import Layer, enum_name
 from caffelite.types import Shape, count
 
-
-SMALLEST_PROBABILITY = (
-    1e-20  # what InfogainLoss and MultinomialLogisticLoss take the logarithm of instead of 0
-)
+SMALLEST_PROBABILITY = 1e-20  # InfogainLoss and MultinomialLogisticLoss take no smaller one's logarithm
 
 
 class Normalizer:

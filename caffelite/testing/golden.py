@@ -100,8 +100,8 @@ class GoldenCase(LayerCase):
             self._compare(run, "param_diff", [run.params[name].grad for name in names])
 
     def _ran_backward(self, layer: Layer) -> bool:
-        """Caffe runs backward below a loss, or where it is told to; elsewhere zeros were recorded."""
-        return layer.loss or self.net.message.force_backward or any(layer.spec.propagate_down)
+        """Caffe runs backward below a loss, or if all of the net is forced to; elsewhere zeros were recorded."""
+        return layer.loss or self.net.message.force_backward or any(layer.spec.loss_weight)
 
     def describe(self, variant: Variant) -> str:
         return f"  {self.path}\n  {variant}"
