@@ -166,16 +166,20 @@ class ConvolutionBase(Layer):
 
     def fits(self, top: Shape, sizes: Shape) -> Shape:
         """The top's sizes. Raises ShapeError if one is not positive."""
-        g = self.geometry
-        if min(top, default=1) < 1:
-            got = f"kernel {_text(g.kernel)}, dilation {_text(g.dilation)}"
-            got += f", pad {_text(g.pad)}, stride {_text(g.stride)}"
-            raise self.shape_error(
-                f"a kernel that fits the padded {_text(sizes)} input",
-                f"{got}, which gives an output of {_text(top)}",
-                "use a smaller kernel_size or a larger pad or image",
-            )
-        return top
+        return require_fit(self, self.geometry, top, sizes)
+
+
+def require_fit(layer: Layer, g: Geometry, top: Shape, sizes: Shape) -> Shape:
+    """The sizes that a kernel gives from ``sizes``. Raises ShapeError if one is not positive."""
+    if min(top, default=1) < 1:
+        got = f"kernel {_text(g.kernel)}, dilation {_text(g.dilation)}"
+        got += f", pad {_text(g.pad)}, stride {_text(g.stride)}"
+        raise layer.shape_error(
+            f"a kernel that fits the padded {_text(sizes)} input",
+            f"{got}, which gives an output of {_text(top)}",
+            "use a smaller kernel_size or a larger pad or image",
+        )
+    return top
 
 
 def _text(sizes: Sequence[int]) -> str:
