@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
@@ -16,15 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from caffelite.data.datum import Datum
+from caffelite.data.database import check_kind
+from caffelite.data.keys import Keys, readable
 from caffelite.data.owner import NOBODY, Owner
-from caffelite.errors import DataError, MissingFileError
+from caffelite.data.writer import DatabaseWriter, Record, StrPath
+from caffelite.errors import DataError
 
-StrPath = str | os.PathLike[str]
-
-_COMMIT_EVERY = 1000
 _FIRST_MAP_BYTES = 1 << 24
-_MAX_KEY_BYTES = 511
 
 
 class LmdbReader:
@@ -40,7 +36,7 @@ class LmdbReader:
     def __init__(self, path: StrPath, owner: Owner = NOBODY):
         self.path = os.fspath(path)
         self._owner = owner
-        self._keys: _Keys | None = None
+        self._keys: Keys | None = None
         share = _acquire(self.path, owner)
         self._transaction = share.environment.begin()
         self._finalizer = weakref.finalize(self, _release, share, self._transaction)
@@ -74,8 +70,7 @@ class LmdbReader:
     def key(self, number: int) -> str:
         """The key of a record, for messages."""
         with self._damage():
-            (key,) = self._all_keys().pick(np.array([number % self._size]))
-            return key.decode("utf-8", "backslashreplace")
+            return readable(self._all_keys().key(number % self._size))
 
     def close(self) -> None:
         """Ends the reader. May be called twice; happens by itself when nobody holds the reader any more."""
@@ -101,10 +96,10 @@ class LmdbReader:
             self._cursor.next()
         self._at = number
 
-    def _all_keys(self) -> _Keys:
+    def _all_keys(self) -> Keys:
         if self._keys is None:
             with self._transaction.cursor() as cursor:
-                self._keys = _Keys(cursor.iternext(keys=True, values=False))
+                self._keys = Keys(cursor.iternext(keys=True, values=False))
         return self._keys
 
     @contextmanager
@@ -117,22 +112,8 @@ class LmdbReader:
             raise _damaged(self.path, self._owner, str(error)) from error
 
 
-class _Keys:
-    """All keys of a database end to end: a fifth of the memory of a list of them."""
-
-    def __init__(self, keys: Iterator[bytes]):
-        found = list(keys)
-        self._text = b"".join(found)
-        self._ends = np.cumsum([0, *map(len, found)])
-
-    def pick(self, numbers: np.ndarray) -> Iterator[bytes]:
-        """The keys with these numbers."""
-        starts, ends = self._ends[numbers].tolist(), self._ends[numbers + 1].tolist()
-        return map(self._text.__getitem__, map(slice, starts, ends))
-
-
-class LmdbWriter:
-    """Writes a new database, whole or not at all: it appears at ``path`` when the block ends well.
+class LmdbWriter(DatabaseWriter):
+    """Writes a new LMDB, whole or not at all: it appears at ``path`` when the block ends well.
 
     Example::
 
@@ -146,98 +127,36 @@ class LmdbWriter:
     def __init__(self, path: StrPath):
         import lmdb
 
-        self.path = Path(path)
-        if os.path.lexists(self.path):
-            raise DataError(f"'{self.path}' exists already\n  Fix: remove it, or choose another name")
-        self.count = 0
-        self._pending: list[tuple[bytes, bytes]] = []
-        self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-        try:
-            self._temporary.mkdir()
-        except OSError as error:
-            fix = f"mkdir -p '{self.path.parent}'" if not self.path.parent.is_dir() else ""
-            raise NOBODY.error(f"cannot write '{self.path}': {error.strerror}", fix=fix) from error
+        super().__init__(path)
         # Nothing is looked at before the end, so one sync there is enough.
         self._environment = lmdb.open(os.fspath(self._temporary), map_size=_FIRST_MAP_BYTES, sync=False)
 
-    def put(self, record: bytes | Datum, name: str = "") -> None:
-        """Adds a record under Caffe's key: its number with 8 digits, then ``_name`` if there is one."""
-        key = f"{self.count:08d}_{name}" if name else f"{self.count:08d}"
-        data = record.encode() if isinstance(record, Datum) else record
-        self._pending.append((key.encode()[:_MAX_KEY_BYTES], data))
-        self.count += 1
-        if len(self._pending) == _COMMIT_EVERY:
-            with self._writing():
-                self._commit()
+    def _errors(self) -> tuple[type[Exception], ...]:
+        import lmdb
 
-    def close(self) -> None:
-        """Writes what is left and gives the database its name."""
-        with self._writing():
-            self._commit()
-            self._environment.sync(True)
-            self._environment.close()
-            (self._temporary / "lock.mdb").unlink(missing_ok=True)
-            os.rename(self._temporary, self.path)
+        return (lmdb.Error,)
 
-    def discard(self) -> None:
-        """Gives up: removes what was written."""
-        self._environment.close()
-        shutil.rmtree(self._temporary, ignore_errors=True)
-
-    def __enter__(self) -> LmdbWriter:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.discard()
-
-    def _commit(self) -> None:
-        """Writes the pending records in one transaction, in a larger map if they do not fit."""
+    def _commit(self, records: Sequence[Record]) -> None:
+        """In a larger map if they do not fit."""
         import lmdb
 
         while True:
             try:
                 with self._environment.begin(write=True) as transaction:
-                    for key, record in self._pending:
+                    for key, record in records:
                         transaction.put(key, record)
-                self._pending.clear()
                 return
             except lmdb.MapFullError:
                 self._environment.set_mapsize(2 * self._environment.info()["map_size"])
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        import lmdb
+    def _finish(self, folder: Path) -> None:
+        self._environment.sync(True)
+        self._environment.close()
+        (folder / "lock.mdb").unlink(missing_ok=True)
 
-        try:
-            yield
-        except (OSError, lmdb.Error) as error:
-            self.discard()
-            raise DataError(f"cannot write '{self.path}': {error}") from error
+    def _abandon(self) -> None:
+        self._environment.close()
 
-
-def open_database(path: StrPath, backend: str = "LMDB", owner: Owner = NOBODY) -> LmdbReader:
-    """The database of a data layer. ``backend``: ``LMDB`` or ``LEVELDB``, Caffe's default.
-
-    Raises:
-        MissingFileError: there is nothing at ``path``.
-        DataError: a database of another kind, or a broken one; says what to write instead.
-    """
-    if backend == "LMDB":
-        return LmdbReader(path, owner)
-    _check_exists(path, owner)
-    if _is_lmdb(Path(path)):
-        raise owner.error(
-            f"expected a LevelDB at '{path}' (the default backend)",
-            "an LMDB",
-            "add backend: LMDB to data_param",
-        )
-    raise owner.error(f"LevelDB '{path}' cannot be read", fix=_CONVERT)
-
-
-_CONVERT = "convert it to LMDB (Caffe's converters take -backend lmdb) and write backend: LMDB in data_param"
 
 # LMDB must not be opened twice by one process, so readers of one database share its environment.
 _lock = threading.RLock()  # a collected reader may be released in the middle of opening another
@@ -286,7 +205,7 @@ if hasattr(os, "register_at_fork"):
 def _open(path: str, owner: Owner) -> Any:
     import lmdb
 
-    _check_directory(path, owner)
+    check_kind(path, "LMDB", owner)
     try:
         environment = _open_locked(path)
     except lmdb.InvalidError as error:
@@ -316,29 +235,6 @@ def _open_locked(path: str) -> Any:
     if can_lock:
         environment.reader_check()  # frees the places of readers that were killed
     return environment
-
-
-def _check_exists(path: StrPath, owner: Owner) -> None:
-    if not os.path.exists(path):
-        fix = f"make the database, or mend the path; it is looked up from '{os.getcwd()}'"
-        raise MissingFileError(os.fspath(path), owner.message("database"), fix)
-
-
-def _check_directory(path: str, owner: Owner) -> None:
-    _check_exists(path, owner)
-    folder = Path(path)
-    if folder.is_file():
-        fix = f"give its directory, '{folder.parent}'" if folder.name == "data.mdb" else ""
-        raise owner.error(f"expected the directory of an LMDB at '{path}'", "a file", fix)
-    if _is_lmdb(folder):
-        return
-    if (folder / "CURRENT").exists() and any(folder.glob("MANIFEST-*")):
-        raise owner.error(f"expected an LMDB at '{path}'", "a LevelDB", _CONVERT)
-    raise owner.error(f"expected an LMDB at '{path}'", "a directory without data.mdb", "mend the path")
-
-
-def _is_lmdb(folder: Path) -> bool:
-    return (folder / "data.mdb").is_file()
 
 
 def _check_size(path: str, environment: Any, owner: Owner) -> None:

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from caffelite.data.database import Database, open_database
 from caffelite.data.datum import Datum, Layout
-from caffelite.data.lmdb import LmdbReader, open_database
 from caffelite.data.owner import NOBODY, Owner
 from caffelite.data.prefetch import Feed, InlineFeed, Prefetcher, choose_workers
 from caffelite.data.transform import Transformer, TransformParams
@@ -73,7 +73,7 @@ class DatumBatches:
     def forget(self) -> None:
         """Forgets what is open, without closing it."""
         self._process = os.getpid()
-        self._reader: LmdbReader | None = None
+        self._reader: Database | None = None
         self._layout: Layout | None = None
         self._order = lru_cache(maxsize=2)(self._new_order)  # a batch may span two epochs
 
@@ -84,7 +84,7 @@ class DatumBatches:
         vars(self).update(state)
         self.forget()
 
-    def open(self) -> LmdbReader:
+    def open(self) -> Database:
         """The database, opened when first needed. Raises MissingFileError, DataError."""
         if self._process != os.getpid():  # forked: the database is our parent's
             self.forget()

@@ -289,7 +289,7 @@ def test_bad_arguments(tmp_path, numbered):
         DatumSource(numbered(), 0)
     with pytest.raises(MissingFileError, match="layer 'pictures'"):
         DatumSource(tmp_path / "nowhere", 1, owner=LAYER)
-    with pytest.raises(DataError, match="add backend: LMDB"):
+    with pytest.raises(DataError, match="write backend: LMDB in"):
         DatumSource(numbered(name="b"), 1, backend="LEVELDB")
     with pytest.raises(DataError, match="item '00000000'.*crop_size"):
         DatumSource(numbered(name="c"), 1, TransformParams(crop_size=8))
