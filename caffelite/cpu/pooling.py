@@ -69,6 +69,8 @@ class OneDnnPooling(OneDnnKernel):
         if objection := super().refuses(site):
             return objection
         windows = layer.windows
+        if len(windows.kernel) > 3:
+            return "oneDNN pools at most 3 spatial axes"
         if any(after >= k for after, k in zip(padding_after(windows), windows.kernel, strict=True)):
             return "a window lies outside the image"
         if layer.method == "AVE" and not averages_as_caffe(windows):

@@ -54,7 +54,7 @@ class Windows:
         """Zeros of ``spans`` in x's layout, to add up gradients in."""
         return xp.zeros_like(x, shape=(*x.shape[:2], *self.spans))
 
-    def crop(self, padded: Any) -> Any:
+    def crop(self, xp: Any, padded: Any) -> Any:
         """The part of a padded array that is x."""
         return padded[self._inside()]
 

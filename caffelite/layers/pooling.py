@@ -5,36 +5,46 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+from caffelite.layers._pooling import (
+    average,
+    drawn,
+    expected,
+    largest,
+    to_all,
+    to_expected,
+    to_winner,
+    winner_dtype,
+)
 from caffelite.layers._windows import Windows
 from caffelite.layers.base import Layer, argument_names, enum_name
 from caffelite.types import Phase, Shape
-
-_LOWEST = -3.4028234663852886e38  # -FLT_MAX, where Caffe starts a maximum
 
 
 class Pooling(Layer):
     """Reduces windows: the largest element (MAX), the average (AVE), or one drawn by its size (STOCHASTIC).
 
     Output size: ceil((S + 2 pad - K) / stride) + 1 an axis (``round_mode: FLOOR`` rounds down), less one
-    where padding would let the last window start beyond the image. ``pad`` and ``stride`` as in Convolution;
-    ``global_pooling`` takes the whole plane.
+    where padding would let the last window start beyond the image. ``kernel_size``, ``stride`` and ``pad`` hold for
+    all spatial axes; with two of them ``kernel_h`` and ``kernel_w`` and so on may stand instead, and with any number
+    ``kernel_size_3d``, ``stride_3d`` and ``pad_3d`` (Intel's), once for each axis. ``global_pooling`` takes all of S.
 
     MAX starts at -FLT_MAX and keeps the first strictly greater element: ties go to the first in scan order,
     NaN never wins. AVE divides by the part of the window inside the padded image: zeros of the padding count,
     an overhang does not. STOCHASTIC draws an element with probability x / sum(x) in TRAIN and gives the
     expectation sum(x^2) / sum(x) in TEST.
 
-    Bottoms: x (N, C, *S).
-    Tops:    y (N, C, *T); with MAX also mask (N, C, *T), the winner's index within its plane, -1 for none.
+    Bottoms: x (N, C, *S), at least one spatial axis.
+    Tops:    y (N, C, *T); with MAX also mask (N, C, *T), the winner's index within S in C order, -1 for none.
     Gradient: to the winner (MAX, STOCHASTIC), evenly (AVE). None to x from mask.
     Raises:  ShapeError if no window fits; NetError for bad parameters.
-    Source:  BVLC Caffe, pooling_layer.cpp (one and three spatial axes are an addition). Zeiler and Fergus,
+    Source:  BVLC Caffe, pooling_layer.cpp (two spatial axes only). Zeiler and Fergus,
              "Stochastic pooling", 2013.
     """
 
     bottoms: ClassVar[tuple[str, ...]] = ("x",)
     tops: ClassVar[tuple[str, ...]] = ("y", "mask?")
     message: ClassVar[str] = "pooling_param"
+    extensions: ClassVar[tuple[str, ...]] = ("kernel_size_3d", "stride_3d", "pad_3d")
 
     forward: Callable[..., None]
     backward: Callable[..., None]
@@ -60,8 +70,7 @@ class Pooling(Layer):
         self.windows = w = self._windows(x[2:])
         top = (*x[:2], *w.out)
         if "winner" in argument_names(self.forward):
-            # Of each window: 1 + the winner's position in scan order, 0 for none.
-            self.save("winner", top, "uint8" if w.positions < 256 else "int32")
+            self.save("winner", top, winner_dtype(w))
         return [top] * len(self.spec.top)
 
     # -- parameters -------------------------------------------------------------------------------------
@@ -98,7 +107,7 @@ class Pooling(Layer):
         return (span // stride if enum_name(self.p, "round_mode") == "FLOOR" else -(-span // stride)) + 1
 
     def _global(self, sizes: Shape, stride: Shape, pad: Shape) -> Shape:
-        if any(self.p.HasField(name) for name in ("kernel_size", "kernel_h", "kernel_w")):
+        if self._forms("kernel_size"):
             raise self.error("no kernel size with global_pooling: true", "one", field="global_pooling")
         if any(pad) or set(stride) != {1}:
             raise self.error(
@@ -106,110 +115,64 @@ class Pooling(Layer):
                 f"pad {pad}, stride {stride}",
                 field="global_pooling",
             )
+        if not min(sizes):
+            raise self.shape_error("at least 1 element in each spatial axis", f"sizes {sizes}")
         return sizes
 
     def _sizes(self, field: str, spatial: int, low: int) -> Shape:
-        p, stem = self.p, field.removesuffix("_size")
-        pair = (f"{stem}_h", f"{stem}_w")
-        given = [p.HasField(name) for name in pair]
-        if any(given) and p.HasField(field):
-            raise self.error(f"either {field} or {stem}_h and {stem}_w", "both", field=field)
-        if any(given) and not (all(given) and spatial == 2):
-            raise self.error(
-                f"both {pair[0]} and {pair[1]}, with 2 spatial axes", f"{spatial} axes", field=pair[0]
-            )
-        if field == "kernel_size" and not any(given) and not p.HasField(field):
+        """One size a spatial axis: one for all, _h and _w, or one for each in the field that ends in _3d."""
+        forms = self._forms(field)
+        if len(forms) > 1:
+            raise self.error(f"either {' or '.join(forms)}", "both", field=field)
+        if field == "kernel_size" and not forms:
             raise self.error("a kernel size", "none", "set kernel_size, or kernel_h and kernel_w", field)
-        values = tuple(getattr(p, name) for name in pair) if any(given) else (getattr(p, field),) * spatial
+        values = next(iter(forms.values()), (getattr(self.p, field),))
+        if len(values) == 1 and f"{field}_3d" not in forms:
+            values *= spatial
+        if len(values) != spatial:
+            raise self.error(
+                f"{next(iter(forms))} only with {len(values)} spatial axes", f"{spatial} axes", field=field
+            )
         if min(values) < low:
             raise self.error(f"{field} >= {low}", values, field=field)
         return values
 
-    # -- MAX --------------------------------------------------------------------------------------------
+    def _forms(self, field: str) -> dict[str, Shape]:
+        """What the prototxt says of a size, by the way in which it says it."""
+        p, stem = self.p, field.removesuffix("_size")
+        pair, each = (f"{stem}_h", f"{stem}_w"), tuple(getattr(p, f"{field}_3d"))
+        forms = {field: (getattr(p, field),)} if p.HasField(field) else {}
+        given = [p.HasField(name) for name in pair]
+        if any(given) and not all(given):
+            raise self.error(f"both {pair[0]} and {pair[1]}", "one", field=pair[given.index(True)])
+        if any(given):
+            forms[f"{pair[0]} and {pair[1]}"] = tuple(getattr(p, name) for name in pair)
+        return forms | ({f"{field}_3d": each} if each else {})
+
+    # -- arithmetic -------------------------------------------------------------------------------------
 
     def _forward_max(self, xp: Any, x: Any, y: Any, mask: Any, winner: Any) -> None:
-        w = self.windows
-        padded = w.pad_with(xp, x, _LOWEST)
-        y[...] = _LOWEST
-        best = xp.zeros_like(y, dtype=winner.dtype)  # in y's layout
-        for i, where in enumerate(w.slices(), start=1):
-            better = padded[where] > y
-            xp.fmax(y, padded[where], out=y)  # leaves NaN out
-            xp.maximum(
-                best, better * best.dtype.type(i), out=best
-            )  # positions rise: the last better one stays
-        winner[...] = best
+        largest(xp, self.windows, x, y, winner)
         if mask is not None:
-            mask[...] = w.plane_index(xp, winner)
-
-    def _backward_winner(self, xp: Any, winner: Any, dy: Any, dx: Any) -> None:
-        if dx is None:
-            return
-        padded = self.windows.padded_zeros(xp, dx)
-        best = xp.empty_like(dy, dtype=winner.dtype)  # in dy's layout
-        best[...] = winner
-        for i, where in enumerate(self.windows.slices(), start=1):
-            padded[where] += dy * (best == i)
-        dx[...] = self.windows.crop(padded)
-
-    # -- AVE --------------------------------------------------------------------------------------------
-
-    def _forward_ave(self, xp: Any, x: Any, y: Any) -> None:
-        padded = self.windows.pad_with(xp, x, 0)
-        y[...] = 0
-        for where in self.windows.slices():
-            y += padded[where]
-        y /= self.windows.counts(xp, y.dtype)
-
-    def _backward_ave(self, xp: Any, dy: Any, dx: Any) -> None:
-        if dx is None:
-            return
-        self._spread(xp, dy / self.windows.counts(xp, dy.dtype), dx)
-
-    # -- STOCHASTIC -------------------------------------------------------------------------------------
+            mask[...] = self.windows.plane_index(xp, winner)
 
     def _forward_drawn(self, xp: Any, x: Any, y: Any, winner: Any, rng: Any) -> None:
-        w = self.windows
-        padded = w.pad_with(xp, x, 0)
-        threshold = self._sum(xp, padded) * xp.asarray(rng.random(y.shape, dtype="float32"))
-        y[...] = 0
-        winner[...] = 0
-        reached = xp.zeros_like(y)
-        for i, where in enumerate(w.slices(), start=1):
-            reached += padded[where]
-            drawn = (reached >= threshold) & (winner == 0)
-            xp.copyto(y, padded[where], where=drawn)
-            xp.copyto(winner, i, where=drawn)
+        drawn(xp, self.windows, x, y, winner, rng)
+
+    def _backward_winner(self, xp: Any, winner: Any, dy: Any, dx: Any) -> None:
+        if dx is not None:
+            to_winner(xp, self.windows, winner, dy, dx)
+
+    def _forward_ave(self, xp: Any, x: Any, y: Any) -> None:
+        average(xp, self.windows, x, y)
+
+    def _backward_ave(self, xp: Any, dy: Any, dx: Any) -> None:
+        if dx is not None:
+            to_all(xp, self.windows, dy, dx)
 
     def _forward_expected(self, xp: Any, x: Any, y: Any) -> None:
-        padded = self.windows.pad_with(xp, x, 0)
-        total = self._sum(xp, padded)
-        y[...] = self._sum(xp, padded * padded) / xp.where(total > 0, total, 1)
-        y *= total > 0
+        expected(xp, self.windows, x, y)
 
     def _backward_expected(self, xp: Any, x: Any, y: Any, dy: Any, dx: Any) -> None:
-        if dx is None:
-            return
-        total = self._sum(xp, self.windows.pad_with(xp, x, 0))
-        share = (
-            dy * (total > 0) / xp.where(total > 0, total, 1)
-        )  # d/dx of sum(x^2) / sum(x): (2 x - y) / sum(x)
-        mean = xp.empty_like(dx)
-        self._spread(xp, share * y, mean)
-        self._spread(xp, share, dx)
-        dx *= 2 * x
-        dx -= mean
-
-    # -- shared -----------------------------------------------------------------------------------------
-
-    def _sum(self, xp: Any, padded: Any) -> Any:
-        total = None
-        for where in self.windows.slices():
-            total = padded[where].copy() if total is None else total + padded[where]
-        return total
-
-    def _spread(self, xp: Any, share: Any, dx: Any) -> None:
-        padded = self.windows.padded_zeros(xp, dx)
-        for where in self.windows.slices():
-            padded[where] += share
-        dx[...] = self.windows.crop(padded)
+        if dx is not None:
+            to_expected(xp, self.windows, x, y, dy, dx)

@@ -64,3 +64,13 @@ def test_what_is_left_to_the_array_body(objections, text, words):
 def test_a_mask_is_left_to_the_array_body(objections):
     for objection in objections("Pooling", fields("kernel_size: 2"), (2, 4, 8, 8), tops=2):
         assert "no mask" in objection
+
+
+def test_more_than_three_spatial_axes_are_left_to_the_array_body(objections):
+    for objection in objections("Pooling", fields("kernel_size: 2"), (1, 1, 2, 3, 2, 3)):
+        assert "at most 3 spatial axes" in objection
+
+
+def test_a_size_for_each_axis(agrees):
+    sizes = "kernel_size_3d: 1 kernel_size_3d: 2 kernel_size_3d: 3 stride_3d: 1 stride_3d: 2 stride_3d: 1"
+    agrees("Pooling", fields(sizes), (2, 3, 3, 4, 5))

@@ -82,10 +82,51 @@ def test_sizes(fields, size, out):
         ("global_pooling: true", (2, 3, 4, 3)),
         ("kernel_size: 2 stride: 2", (2, 3, 5)),
         ("kernel_size: 2", (1, 2, 3, 4, 3)),
+        ("kernel_size: 3 stride: 2 pad: 1", (2, 3, 7)),
+        ("kernel_size: 3 stride: 2 pad: 1", (1, 2, 4, 3, 6)),
+        ("kernel_size: 2 stride: 2 round_mode: FLOOR", (1, 2, 4, 3, 5)),
+        (
+            "kernel_size_3d: 1 kernel_size_3d: 2 kernel_size_3d: 3 stride_3d: 1 stride_3d: 2 stride_3d: 2 pad_3d: 0 pad_3d: 0 pad_3d: 1",
+            (1, 2, 3, 4, 6),
+        ),
+        ("global_pooling: true", (2, 3, 2, 3, 2)),
+        ("kernel_size: 2", (1, 1, 2, 3, 2, 3)),
     ],
 )
 def test_checks(method, fields, shape):
     check_layer("Pooling", pool(f"pool: {method} {fields}"), [shape])
+
+
+def test_a_pair_of_sizes_is_for_two_axes(message):
+    text = message("Pooling", pool("kernel_h: 2 kernel_w: 2"), [(1, 2, 3, 4, 5)])
+    assert (
+        text == "layer 'layer' (Pooling): expected kernel_h and kernel_w only with 2 spatial axes, got 3 axes"
+    )
+
+
+def test_volumes():
+    """A volume of depth 1 pools as its plane does."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, 3, 5, 6))
+    for method in ("MAX", "AVE"):
+        flat = pool(f"pool: {method} kernel_size: 3 stride: 2 pad: 1")
+        deep = pool(
+            f"pool: {method} kernel_size_3d: 1 kernel_size_3d: 3 kernel_size_3d: 3 "
+            "stride_3d: 1 stride_3d: 2 stride_3d: 2 pad_3d: 0 pad_3d: 1 pad_3d: 1"
+        )
+        plane, volume = (
+            run_layer("Pooling", flat, [x], dy=[1]),
+            run_layer("Pooling", deep, [x[:, :, None]], dy=[1]),
+        )
+        np.testing.assert_array_equal(volume.y[0][:, :, 0], plane.y[0])
+        np.testing.assert_array_equal(volume.dx[0][:, :, 0], plane.dx[0])
+
+
+def test_the_mask_finds_the_winners_in_a_volume():
+    x = np.random.default_rng(1).normal(size=(2, 3, 4, 3, 5))
+    y, mask = run_layer("Pooling", pool("kernel_size: 3 stride: 2 pad: 1"), [x], tops=2).y
+    found = np.take_along_axis(x.reshape(2, 3, -1), mask.reshape(2, 3, -1).astype(int), axis=2)
+    np.testing.assert_array_equal(found.reshape(y.shape), y)
 
 
 def test_mask_checks():
@@ -98,9 +139,10 @@ def test_windows_too_large_for_a_byte():
 
 @pytest.mark.parametrize("phase", Phase)
 def test_stochastic(phase):
-    check_layer(
-        "Pooling", pool("pool: STOCHASTIC kernel_size: 2 stride: 2"), [(2, 3, 5, 4)], phase=phase, low=0.1
-    )
+    for shape in ((2, 3, 5, 4), (2, 3, 5), (1, 2, 3, 4, 3)):
+        check_layer(
+            "Pooling", pool("pool: STOCHASTIC kernel_size: 2 stride: 2"), [shape], phase=phase, low=0.1
+        )
 
 
 def test_stochastic_draws_by_size():
@@ -122,7 +164,11 @@ def test_stochastic_draws_by_size():
         ("kernel_size: 0", "kernel_size >= 1, got (0, 0)"),
         ("kernel_size: 2 stride: 0", "stride >= 1, got (0, 0)"),
         ("kernel_size: 2 kernel_h: 2 kernel_w: 2", "either kernel_size or kernel_h and kernel_w, got both"),
-        ("kernel_h: 2", "both kernel_h and kernel_w, with 2 spatial axes, got 2 axes"),
+        ("kernel_h: 2", "both kernel_h and kernel_w, got one"),
+        ("pad_w: 1 kernel_size: 2", "both pad_h and pad_w, got one"),
+        ("kernel_size: 2 kernel_size_3d: 2", "either kernel_size or kernel_size_3d, got both"),
+        ("kernel_size: 2 stride_3d: 2", "stride_3d only with 1 spatial axes, got 2 axes"),
+        ("global_pooling: true kernel_size_3d: 2", "no kernel size with global_pooling: true, got one"),
         ("kernel_size: 2 pad: 2", "pad smaller than the kernel, got pad (2, 2), kernel (2, 2)"),
         ("global_pooling: true kernel_size: 2", "no kernel size with global_pooling: true, got one"),
         (
@@ -144,6 +190,12 @@ def test_bad_parameters(message, fields, text):
 def test_mask_needs_max(message):
     text = message("Pooling", pool("pool: AVE kernel_size: 2"), tops=2)
     assert text == "layer 'layer' (Pooling): expected pool: MAX for a second top (the mask), got AVE"
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 0, 4), (2, 3, 0)])
+def test_no_elements(message, shape):
+    text = message("Pooling", pool("global_pooling: true"), [shape])
+    assert "expected at least 1 element in each spatial axis, got sizes (0" in text
 
 
 def test_two_axes(message):
