@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextlib import closing
 
 import numpy as np
 
 from caffelite.atomic import atomic_write
 from caffelite.data import opencv
+from caffelite.data.database import open_database
 from caffelite.data.datum import Datum
-from caffelite.data.lmdb import LmdbReader
 from caffelite.data.owner import NOBODY, Owner
 from caffelite.errors import DataError, MissingFileError
 from caffelite.weights.wire import header, integer
@@ -53,21 +55,27 @@ def write_mean(path: StrPath, mean: np.ndarray) -> None:
         file.write(shape + header(_DATA, len(data)) + data)
 
 
-def compute_mean(database: StrPath) -> np.ndarray:
-    """The mean image (C, H, W), float32, of an LMDB; summed in float64.
+def compute_mean(
+    database: StrPath, backend: str = "", report: Callable[[int], None] | None = None
+) -> np.ndarray:
+    """The mean image (C, H, W), float32, of a database; summed in float64.
+
+    ``backend``: ``LMDB``, ``LEVELDB`` or whichever it is. ``report`` is called after each item with the number done.
 
     Raises:
         MissingFileError, DataError: no such database, a broken record, or images of different sizes.
     """
-    with LmdbReader(database) as reader:
-        total = np.zeros((), np.float64)
-        for first in range(0, len(reader), _BATCH):
-            for number, record in enumerate(reader.read(first, min(_BATCH, len(reader) - first)), first):
+    with closing(open_database(database, backend)) as reader:
+        total, count = np.zeros((), np.float64), len(reader)
+        for first in range(0, count, _BATCH):
+            for number, record in enumerate(reader.read(first, min(_BATCH, count - first)), first):
                 try:
                     total = _add(total, record)
                 except DataError as error:
                     raise DataError(f"item '{reader.key(number)}' of '{database}': {error}") from error
-        return np.asarray(total / len(reader), np.float32)
+                if report:
+                    report(number + 1)
+        return np.asarray(total / count, np.float32)
 
 
 def _add(total: np.ndarray, record: bytes) -> np.ndarray:

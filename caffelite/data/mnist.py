@@ -20,7 +20,7 @@ import numpy as np
 
 from caffelite.atomic import atomic_write
 from caffelite.data.datum import Datum
-from caffelite.data.lmdb import LmdbWriter
+from caffelite.data.writer import open_writer
 from caffelite.errors import DataError, MissingFileError
 
 StrPath = str | os.PathLike[str]
@@ -64,8 +64,8 @@ def read_idx(path: StrPath) -> np.ndarray:
     return values.reshape(shape)
 
 
-def convert_mnist(images: StrPath, labels: StrPath, database: StrPath) -> int:
-    """Writes images (N, H, W) and labels (N,) of two idx files to a new LMDB; gives N.
+def convert_mnist(images: StrPath, labels: StrPath, database: StrPath, backend: str = "LMDB") -> int:
+    """Writes images (N, H, W) and labels (N,) of two idx files to a new LMDB or LevelDB; gives N.
 
     The records are those of Caffe's convert_mnist_data: key ``%08d``, one channel.
 
@@ -73,7 +73,7 @@ def convert_mnist(images: StrPath, labels: StrPath, database: StrPath) -> int:
         MissingFileError, DataError: files that are missing, broken or do not fit each other; the database
             exists already.
     """
-    return _write(*_read_pair(images, labels), database)
+    return _write(*read_pair(images, labels), database, backend)
 
 
 def make_mnist(source: StrPath, target: StrPath) -> tuple[Path, Path]:
@@ -86,8 +86,8 @@ def make_mnist(source: StrPath, target: StrPath) -> tuple[Path, Path]:
         MissingFileError, DataError: as :func:`convert_mnist`; all is checked before anything is written.
     """
     folder = Path(source)
-    train = _read_pair(_find(folder, "train-images-idx3-ubyte"), _find(folder, "train-labels-idx1-ubyte"))
-    test = _read_pair(_find(folder, "t10k-images-idx3-ubyte"), _find(folder, "t10k-labels-idx1-ubyte"))
+    train = read_pair(_find(folder, "train-images-idx3-ubyte"), _find(folder, "train-labels-idx1-ubyte"))
+    test = read_pair(_find(folder, "t10k-images-idx3-ubyte"), _find(folder, "t10k-labels-idx1-ubyte"))
     paths = Path(target) / "mnist_train_lmdb", Path(target) / "mnist_test_lmdb"
     for path in paths:
         if os.path.lexists(path):
@@ -174,7 +174,8 @@ def _unpacked(path: StrPath) -> bytes:
         raise DataError(f"'{path}' is damaged: {error}\n  Fix: download it again") from error
 
 
-def _read_pair(images: StrPath, labels: StrPath) -> tuple[np.ndarray, np.ndarray]:
+def read_pair(images: StrPath, labels: StrPath) -> tuple[np.ndarray, np.ndarray]:
+    """Images (N, H, W) and labels (N,) of two idx files. Raises MissingFileError, DataError as :func:`convert_mnist`."""
     pixels, classes = read_idx(images), read_idx(labels)
     if pixels.ndim != 3:
         raise DataError(f"'{images}': expected images (N, H, W), got an array of shape {pixels.shape}")
@@ -185,8 +186,8 @@ def _read_pair(images: StrPath, labels: StrPath) -> tuple[np.ndarray, np.ndarray
     return pixels, classes
 
 
-def _write(pixels: np.ndarray, labels: np.ndarray, database: StrPath) -> int:
-    with LmdbWriter(database) as writer:
+def _write(pixels: np.ndarray, labels: np.ndarray, database: StrPath, backend: str = "LMDB") -> int:
+    with open_writer(database, backend) as writer:
         for image, label in zip(pixels, labels.tolist(), strict=True):
             writer.put(Datum(1, image.shape[0], image.shape[1], image.tobytes(), label))
     return len(pixels)
