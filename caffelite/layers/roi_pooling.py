@@ -1,0 +1,154 @@
+"""ROIPooling."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from caffelite.layers._rois import Floats, Ints, check_rois, read_rois, rounded
+from caffelite.layers.base import Layer
+from caffelite.types import Shape
+
+_LOWEST = -3.4028234663852886e38  # -FLT_MAX, where Caffe starts a maximum
+
+
+class ROIPooling(Layer):
+    """Largest element of each cell of a grid laid over each region.
+
+    A region covers the pixels from round(x1 * spatial_scale) to round(x2 * spatial_scale), both inclusive, and
+    at least one; halves round away from zero. Cell p of P covers floor(p size / P) to ceil((p + 1) size / P) from
+    there, cut at the map's edges: neighbours may overlap. An empty cell gives 0. Ties go to the first in scan
+    order, NaN never wins.
+
+    Bottoms: x (N, C, H, W); rois (R, 5) with any R, rows of batch index, x1, y1, x2, y2.
+    Tops:    y (R, C, pooled_h, pooled_w); ``pooled_size`` (Intel's fork) may stand for both.
+    Gradient: to the winner, if it lies between the region's corners (one with x2 < x1 or y2 < y1 passes none back);
+             none to rois.
+    Raises:  ShapeError; NetError without a pooled size; DataError for a batch index outside x.
+    Source:  Fast R-CNN, roi_pooling_layer.cu (its backward pass has no CPU version). Girshick, "Fast R-CNN", 2015.
+    """
+
+    bottoms: ClassVar[tuple[str, ...]] = ("x", "rois")
+    message: ClassVar[str] = "roi_pooling_param"
+    unforced: ClassVar[tuple[str, ...]] = ("rois",)
+
+    def setup(self) -> None:
+        p = self.p
+        sizes = list(p.pooled_size)
+        if sizes and (p.pooled_h or p.pooled_w):
+            raise self.error("either pooled_size, or pooled_h and pooled_w", "both", field="pooled_size")
+        if len(sizes) > 2:
+            raise self.error("pooled_size once or twice (height, width)", sizes, field="pooled_size")
+        self.pooled = (sizes[0], sizes[-1]) if sizes else (p.pooled_h, p.pooled_w)
+        if min(self.pooled) < 1:
+            raise self.error("pooled_h and pooled_w >= 1", self.pooled, "set both in roi_pooling_param")
+        if not p.spatial_scale > 0:
+            raise self.error("spatial_scale > 0", p.spatial_scale, field="spatial_scale")
+
+    def infer(self, shapes: Sequence[Shape]) -> list[Shape]:
+        x, rois = shapes
+        check_rois(self, x, rois)
+        return [(rois[0], x[1], *self.pooled)]
+
+    def forward(self, xp: Any, x: Any, rois: Any, y: Any) -> None:
+        y[...] = 0
+        image, out = _channels_last(xp, x), y.transpose(0, 2, 3, 1)
+        for i, region in enumerate(self._regions(rois, x.shape)):
+            rows, cols = region.rows, region.cols
+            if rows.reach and cols.reach:
+                strip = image[region.item, rows.span][:, cols.places].max(axis=2)
+                out[i] = strip[rows.places - rows.span.start].max(axis=1)
+                out[i][rows.empty] = 0
+                out[i][:, cols.empty] = 0
+
+    def backward(self, xp: Any, x: Any, rois: Any, dy: Any, dx: Any) -> None:
+        if dx is None:
+            return
+        image, gradient = _channels_last(xp, x), dy.transpose(0, 2, 3, 1)
+        total = xp.zeros_like(image)
+        for i, region in enumerate(self._regions(rois, x.shape)):
+            if region.rows.reach and region.cols.reach:
+                at, won = _winners(xp, image[region.item], region)
+                xp.add.at(total[region.item].reshape(-1), at, gradient[i] * won)
+        dx[...] = total.transpose(0, 3, 1, 2)
+
+    def _regions(self, rois: Any, x: Shape) -> Iterator[_Region]:
+        items, corners = read_rois(self, rois, x[0])
+        corners = rounded(corners * np.float32(self.p.spatial_scale))
+        rows = _bins(corners[:, 1], corners[:, 3], self.pooled[0], x[2])
+        cols = _bins(corners[:, 0], corners[:, 2], self.pooled[1], x[3])
+        for item, row, col in zip(items.tolist(), rows, cols, strict=True):
+            yield _Region(item, row, col)
+
+
+@dataclass(frozen=True)
+class _Bins:
+    """The cells of one region along one axis of the map."""
+
+    places: Ints  # (P, K) the coordinates of each cell; short cells repeat their last one
+    empty: Any  # (P,) bool; the places of an empty cell are somewhere inside the map
+    last: int  # the region's last coordinate, before the map's edge cuts it
+
+    @property
+    def reach(self) -> int:
+        """The size of the largest cell."""
+        return int(self.places.shape[1])
+
+    @property
+    def span(self) -> slice:
+        """The part of the axis that holds all places."""
+        return slice(int(self.places.min()), int(self.places.max()) + 1)
+
+
+@dataclass(frozen=True)
+class _Region:
+    item: int
+    rows: _Bins
+    cols: _Bins
+
+
+def _bins(start: Floats, end: Floats, cells: int, limit: int) -> Iterator[_Bins]:
+    """The cells of every region along an axis with ``limit`` places, in float32 as on the GPU."""
+    size = np.maximum(end - start + 1, 1) / np.float32(cells)
+    number = np.arange(cells + 1, dtype=np.float32)
+    first = np.clip(np.floor(number[:-1] * size[:, None]) + start[:, None], 0, limit).astype(np.int64)
+    after = np.clip(np.ceil(number[1:] * size[:, None]) + start[:, None], 0, limit).astype(np.int64)
+    lengths = np.maximum(after - first, 0)
+    for begin, length, last in zip(first, lengths, end.tolist(), strict=True):
+        steps = np.minimum(np.arange(length.max()), np.maximum(length, 1)[:, None] - 1)
+        yield _Bins(np.minimum(begin[:, None] + steps, limit - 1), length == 0, int(last))
+
+
+def _channels_last(xp: Any, x: Any) -> Any:
+    """x as (N, H, W, C), contiguous, with NaN and -infinity turned into -FLT_MAX, which wins nothing."""
+    return xp.fmax(xp.ascontiguousarray(x.transpose(0, 2, 3, 1)), _LOWEST)
+
+
+def _winners(xp: Any, image: Any, region: _Region) -> tuple[Any, Any]:
+    """For each cell and channel (P, Q, C): where in the flat item its winner lies, and whether there is one.
+
+    Columns go first: the winner of the rows that follow is then the first in scan order.
+    """
+    rows, cols = region.rows, region.cols
+    best, col = _reduce(xp, image[rows.span][:, cols.places].transpose(2, 0, 1, 3))
+    best, row = _reduce(xp, best[rows.places - rows.span.start].transpose(1, 0, 2, 3))
+    y = xp.asarray(rows.places)[xp.arange(len(rows.places))[:, None, None], row]
+    step = xp.take_along_axis(col, y - rows.span.start, axis=0)
+    x = xp.asarray(cols.places)[xp.arange(len(cols.places))[:, None], step]
+    empty = rows.empty[:, None] | cols.empty
+    won = (best > _LOWEST) & ~xp.asarray(empty)[:, :, None] & (y <= rows.last) & (x <= cols.last)
+    _, width, channels = image.shape
+    return (y * width + x) * channels + xp.arange(channels), won
+
+
+def _reduce(xp: Any, values: Any) -> tuple[Any, Any]:
+    """Maximum over axis 0 and the first index that has it."""
+    best, first = values[0].copy(), xp.zeros(values.shape[1:], "int32")
+    for i in range(1, len(values)):
+        better = values[i] > best
+        xp.maximum(best, values[i], out=best)
+        xp.maximum(first, better * first.dtype.type(i), out=first)  # indices rise: the last better one stays
+    return best, first
