@@ -99,7 +99,8 @@ class DetectionOutput(Layer):
                 got = f"{tuple(round(value, 6) for value in priors[at].tolist())} as prior {at}"
                 fix = "min_size of PriorBox is cut to whole pixels; with clip: true boxes outside the image vanish"
                 raise DataError(layer_message(self.name, self.type, self.location(), text, got, fix))
-        loc = loc.reshape(len(loc), len(priors), -1, 4).transpose(0, 2, 1, 3)
+        places = 1 if self.p.share_location else self.p.num_classes
+        loc = loc.reshape(len(loc), len(priors), places, 4).transpose(0, 2, 1, 3)
         return decode(xp, self.code, loc, priors, None if self.p.variance_encoded_in_target else variances)
 
     def _found(self, xp: Any, item: int, boxes: Any, scores: Any) -> Any:
