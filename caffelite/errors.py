@@ -29,6 +29,10 @@ class UsageError(CaffeliteError, ValueError):
     exit_code = 2
 
 
+class ArgumentTypeError(UsageError, TypeError):
+    """An argument of another type than the call takes."""
+
+
 class NetError(CaffeliteError, ValueError):
     """A net that cannot be built: unknown layer, missing bottom, wrong shape, bad parameter."""
 
@@ -37,6 +41,13 @@ class NetError(CaffeliteError, ValueError):
 
 class UnknownNameError(NetError):
     """A layer type or a blob name that there is not; it never follows from another problem of the same layer."""
+
+
+class FieldError(NetError, AttributeError, TypeError):
+    """A name that a message or a NetSpec does not have, or a value that the field cannot take.
+
+    Also an ``AttributeError`` and a ``TypeError``, which are what pycaffe raises for them.
+    """
 
 
 class ShapeError(NetError):
@@ -105,6 +116,10 @@ class DeviceError(CaffeliteError, RuntimeError):
 
 class SnapshotError(CaffeliteError, OSError):
     """A snapshot that could not be written. The files that were there before are untouched."""
+
+
+class ExportError(CaffeliteError):
+    """A net that another format cannot express, or whose exported form computes something else."""
 
 
 def layer_message(

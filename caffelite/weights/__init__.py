@@ -15,6 +15,7 @@ from caffelite.weights.hdf5 import (
     write_hdf5_weights,
 )
 from caffelite.weights.kinds import StrPath, wrong_kind
+from caffelite.weights.npz import read_npz, write_npz
 from caffelite.weights.safetensors import read_safetensors, write_safetensors
 from caffelite.weights.solverstate import SolverState, read_solverstate, write_solverstate
 
@@ -29,21 +30,23 @@ __all__ = [
     "read_caffemodel",
     "read_hdf5_state",
     "read_hdf5_weights",
+    "read_npz",
     "read_safetensors",
     "read_solverstate",
     "shapes_match",
     "write_caffemodel",
     "write_hdf5_state",
     "write_hdf5_weights",
+    "write_npz",
     "write_safetensors",
     "write_solverstate",
 ]
 
 
 def load_weights(path: StrPath, *, diffs: bool = False) -> list[LayerWeights]:
-    """The layers of a ``.caffemodel``, ``.caffemodel.h5`` or ``.safetensors`` file, whatever it is called.
+    """The layers of a ``.caffemodel``, ``.caffemodel.h5``, ``.safetensors`` or ``.npz`` file, whatever it is called.
 
-    ``diffs`` asks for stored gradients too (``snapshot_diff``); safetensors files have none.
+    ``diffs`` asks for stored gradients too (``snapshot_diff``); safetensors and npz files have none.
 
     Raises:
         MissingFileError: there is no such file.
@@ -56,7 +59,9 @@ def load_weights(path: StrPath, *, diffs: bool = False) -> list[LayerWeights]:
         return read_hdf5_weights(path, diffs=diffs)
     if kind is kinds.SAFETENSORS:
         return read_safetensors(path)
-    raise wrong_kind(path, "weights (.caffemodel, .caffemodel.h5 or .safetensors)", kind)
+    if kind is kinds.NPZ:
+        return read_npz(path)
+    raise wrong_kind(path, "weights (.caffemodel, .caffemodel.h5, .safetensors or .npz)", kind)
 
 
 def load_state(path: StrPath) -> SolverState:

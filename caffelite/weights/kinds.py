@@ -44,11 +44,12 @@ SOLVERSTATE = Kind(
 BLOB = Kind("a single blob (.binaryproto)", "this is a mean image: name it as mean_file of transform_param")
 HDF5 = Kind("an HDF5 file", "give a file in the binary format")
 SAFETENSORS = Kind("a safetensors file", "pass this file as weights (-weights); it holds nothing else")
+NPZ = Kind("a NumPy archive (.npz)", "pass this file as weights (-weights), its arrays named '<layer>.<index>'")
 
 _EMPTY = Kind("an empty file", "download or copy the file again; the disk may have been full")
 _DIRECTORY = Kind("a directory", "give the file itself")
 _DATABASE = Kind("a database (LMDB or LevelDB)", "it goes into source of data_param")
-_TEXT = Kind("a text file", "a prototxt is given as the net (-model); weights are .caffemodel files")
+TEXT = Kind("a text file", "a prototxt is given as the net (-model); weights are .caffemodel files")
 _HTML = Kind("a web page (HTML)", "the download link answered with a page; download it again")
 _LFS = Kind("a Git LFS pointer", "fetch the file itself with 'git lfs pull'")
 _ONNX = Kind("an ONNX model", "convert it to a caffemodel first")
@@ -59,7 +60,7 @@ _CONVERT = "save the arrays as safetensors named '<layer>.<index>' and give that
 
 # (offset, bytes, kind)
 _SIGNATURES = (
-    (0, b"PK\x03\x04", Kind("a zip archive (a PyTorch, Keras or NumPy .npz file)", _CONVERT)),
+    (0, b"PK\x03\x04", Kind("a zip archive (a PyTorch or Keras file)", _CONVERT)),
     (0, b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19", Kind("a PyTorch checkpoint", _CONVERT)),
     (0, b"\x80", Kind("a Python pickle", _CONVERT)),
     (0, b"\x93NUMPY", Kind("a NumPy array (.npy)", _CONVERT)),
@@ -123,6 +124,8 @@ def _by_signature(reader: Reader, head: bytes) -> Kind | None:
         return _EMPTY
     if _is_hdf5(reader):
         return HDF5
+    if _is_npz(head):
+        return NPZ
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= reader.size - 8:
         return SAFETENSORS
     return next((kind for at, magic, kind in _SIGNATURES if head[at : at + len(magic)] == magic), None)
@@ -138,6 +141,12 @@ def _is_hdf5(reader: Reader) -> bool:
     return False
 
 
+def _is_npz(head: bytes) -> bool:
+    """Whether a zip archive begins with an array; archives of PyTorch and Keras begin with something else."""
+    length = int.from_bytes(head[26:28], "little")
+    return head[:4] == b"PK\x03\x04" and head[30 : 30 + length].endswith(b".npy")
+
+
 def _by_text(head: bytes) -> Kind | None:
     if any(byte < 0x20 and byte not in b"\t\n\r\f" for byte in head):
         return None
@@ -147,7 +156,7 @@ def _by_text(head: bytes) -> Kind | None:
         return None
     if text.lstrip().startswith("<"):
         return _HTML
-    return _LFS if text.startswith("version https://git-lfs") else _TEXT
+    return _LFS if text.startswith("version https://git-lfs") else TEXT
 
 
 def _by_fields(reader: Reader) -> Kind:

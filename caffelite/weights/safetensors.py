@@ -20,14 +20,14 @@ from caffelite.errors import WeightsError
 from caffelite.types import Shape
 from caffelite.weights import kinds, wire
 from caffelite.weights.blob import Blob
-from caffelite.weights.caffemodel import MAX_BLOBS, LayerWeights
+from caffelite.weights.caffemodel import LayerWeights
 from caffelite.weights.kinds import StrPath
+from caffelite.weights.named import finish, named_arrays, place
 from caffelite.weights.wire import Field, Reader
 
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "U8": "<u1"}
 _METADATA = "__metadata__"
 _LAYERS = "caffelite.layers"
-_NAMING = "name the arrays '<layer>.<index>', such as 'conv1.0' and 'conv1.1'"
 
 
 class _Tensor(NamedTuple):
@@ -52,12 +52,8 @@ def read_safetensors(path: StrPath) -> list[LayerWeights]:
         for key, entry in header.items():
             if key != _METADATA:
                 tensor = _tensor(reader, key, entry, data_start)
-                _place(reader, layers, key, _read_array(reader, key, tensor))
-    for layer in layers.values():
-        layer.partial = any(blob is None for blob in layer.blobs)
-        layer.legacy += [False] * (len(layer.blobs) - len(layer.legacy))
-        layer.diffs = [None] * len(layer.blobs)
-    return list(layers.values())
+                place(reader.path, layers, key, _read_array(reader, key, tensor))
+    return finish(layers.values())
 
 
 def write_safetensors(path: StrPath, layers: Sequence[LayerWeights]) -> None:
@@ -70,14 +66,11 @@ def write_safetensors(path: StrPath, layers: Sequence[LayerWeights]) -> None:
     header: dict[str, Any] = {_METADATA: {"format": "caffelite", _LAYERS: json.dumps(declared)}}
     arrays: list[Blob] = []
     position = 0
-    for layer in layers:
-        for index, blob in enumerate(layer.blobs):
-            if blob is not None:
-                offsets = [position, position + blob.size * 4]
-                entry = {"dtype": "F32", "shape": list(blob.shape), "data_offsets": offsets}
-                header[f"{layer.name}.{index}"] = entry
-                arrays.append(blob)
-                position = offsets[1]
+    for name, blob in named_arrays(layers):
+        offsets = [position, position + blob.size * 4]
+        header[name] = {"dtype": "F32", "shape": list(blob.shape), "data_offsets": offsets}
+        arrays.append(blob)
+        position = offsets[1]
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     with atomic_write(path) as file:
@@ -130,13 +123,3 @@ def _read_array(reader: Reader, key: str, tensor: _Tensor) -> Blob:
     else:
         reader.floats(Field(0, wire.BYTES, tensor.start, tensor.end), _DTYPES[tensor.dtype], array)
     return array.reshape(tensor.shape)
-
-
-def _place(reader: Reader, layers: dict[str, LayerWeights], key: str, array: Blob) -> None:
-    name, _, index = key.rpartition(".")
-    if not name or not index.isdecimal() or int(index) >= MAX_BLOBS:
-        message = f"'{reader.path}': expected arrays named '<layer>.<index>', got '{key}'"
-        raise WeightsError(f"{message}\n  Fix: {_NAMING}")
-    blobs = layers.setdefault(name, LayerWeights(name, "", [], [])).blobs
-    blobs += [None] * (int(index) + 1 - len(blobs))
-    blobs[int(index)] = array

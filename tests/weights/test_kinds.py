@@ -6,7 +6,6 @@ import io
 import pickle
 import zipfile
 
-import numpy as np
 import pytest
 
 from caffelite.errors import MissingFileError, WeightsError
@@ -60,14 +59,6 @@ def test_foreign_files_are_named(tmp_path, what, load):
     assert f"'{path}': expected {expected}" in str(caught.value)
     assert f"got {what}" in str(caught.value)
     assert "\n  Fix: " in str(caught.value)
-
-
-def test_an_archive_by_numpy(tmp_path):
-    path = tmp_path / "net.caffemodel"
-    with open(path, "wb") as file:
-        np.savez(file, a=np.zeros(3))
-    with pytest.raises(WeightsError, match="got a zip archive"):
-        load_weights(path)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,99 @@
+"""Layers that move, cut, join and repeat elements."""
+
+from __future__ import annotations
+
+from caffelite.export.forms import form
+from caffelite.export.tensors import Tensor
+from caffelite.export.writer import Writer
+
+
+@form("Split")
+def split(to: Writer, x: Tensor) -> list[Tensor]:
+    return [x] * len(to.tops)
+
+
+@form("Silence")
+def silence(to: Writer, x: list[Tensor]) -> list[Tensor]:
+    return []
+
+
+@form("Reshape")
+def reshape(to: Writer, x: Tensor) -> Tensor:
+    """A dim of 0 means the same to both. Axes behind the replaced ones are written out, they may have moved."""
+    dims, ndim = tuple(to.p.shape.dim), len(x.known)
+    start = to.p.axis if to.p.axis >= 0 else ndim + to.p.axis + 1
+    end = ndim if to.p.num_axes == -1 else start + to.p.num_axes
+    moved = x.known[end:]
+    if end == 0 and moved and -1 not in dims:
+        moved = (-1, *moved[1:])  # the batch, which may have any size
+    return to.reshape(x, (*(0,) * start, *dims, *moved))
+
+
+@form("Flatten")
+def flatten(to: Writer, x: Tensor) -> Tensor:
+    start, end = to.p.axis % len(x.known), to.p.end_axis % len(x.known)
+    if start > end:
+        return to.op("Unsqueeze", x, (start,))
+    return to.reshape(x, (*(0,) * start, -1, *x.known[end + 1 :]))
+
+
+@form("Concat")
+def concat(to: Writer, x: list[Tensor]) -> Tensor:
+    return to.op("Concat", *x, axis=to.layer.along) if len(x) > 1 else x[0]
+
+
+@form("Slice")
+def slice_(to: Writer, x: Tensor) -> list[Tensor]:
+    if len(to.tops) == 1:
+        return [x]
+    if to.layer.along == 0:
+        to.fixed_batch("it cuts the batch")
+    return to.ops("Split", len(to.tops), x, to.layer.sizes, axis=to.layer.along)
+
+
+@form("Crop")
+def crop(to: Writer, x: Tensor, like: Tensor) -> Tensor:
+    cut = [i for i, part in enumerate(to.layer.window) if (part.start, part.stop) != (0, x.known[i])]
+    if 0 in cut:
+        to.fixed_batch("it crops the batch")
+    if not cut:
+        return x
+    starts, ends = [to.layer.window[i].start for i in cut], [to.layer.window[i].stop for i in cut]
+    return to.op("Slice", x, starts, ends, cut)
+
+
+@form("Tile")
+def tile(to: Writer, x: Tensor) -> Tensor:
+    repeats = [to.p.tiles if axis == to.layer.along else 1 for axis in range(len(x.known))]
+    return to.op("Tile", x, repeats)
+
+
+@form("ArgMax")
+def arg_max(to: Writer, x: Tensor) -> Tensor:
+    if to.p.HasField("axis"):
+        axis = to.p.axis % len(x.known)
+        if to.p.top_k == 1 and not to.p.out_max_val:
+            index = to.op("ArgMax", x, axis=axis, keepdims=1, select_last_index=1)
+            return to.cast(index, "float32")
+        values, index = _largest(to, x, axis, x.known[axis])
+        return values if to.p.out_max_val else index
+    flat = to.op("Flatten", x, axis=1)
+    values, index = _largest(to, flat, 1, _items(x))
+    rows = to.op("Unsqueeze", index, (1,))
+    if to.p.out_max_val:
+        rows = to.op("Concat", rows, to.op("Unsqueeze", values, (1,)), axis=1)
+    return to.like_top(rows)
+
+
+def _largest(to: Writer, x: Tensor, axis: int, size: int) -> list[Tensor]:
+    """Values and indices of the top_k largest. Of equal ones Caffe takes the last first, TopK the first: turn x round."""
+    turned = to.op("Slice", x, (-1,), (-size - 1,), (axis,), (-1,))
+    values, index = to.ops("TopK", 2, turned, (to.p.top_k,), axis=axis)
+    return [values, to.op("Sub", float(size - 1), to.cast(index, "float32"))]
+
+
+def _items(x: Tensor) -> int:
+    size = 1
+    for dim in x.known[1:]:
+        size *= dim
+    return size

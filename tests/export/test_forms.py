@@ -1,0 +1,289 @@
+"""The ONNX form of each layer against the reference engine, over the layer's parameters."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+X = (2, 3, 5, 4)
+
+
+@pytest.mark.parametrize(
+    ("type_", "text", "low", "high"),
+    [
+        ("ReLU", "", -1, 1),
+        ("ReLU", "relu_param { negative_slope: 0.1 }", -1, 1),
+        ("ReLU", "relu_param { negative_slope: -0.1 }", -1, 1),
+        ("ELU", "", -3, 1),
+        ("ELU", "elu_param { alpha: 0.5 }", -3, 1),
+        ("Sigmoid", "", -20, 20),
+        ("TanH", "", -5, 5),
+        ("AbsVal", "", -1, 1),
+        ("BNLL", "", -90, 90),
+        ("Power", "", -1, 1),
+        ("Power", "power_param { power: 0 }", -1, 1),
+        ("Power", "power_param { power: 2 scale: -0.5 shift: 1 }", -1, 1),
+        ("Power", "power_param { power: 0.5 shift: 0.1 }", 0, 1),
+        ("Power", "power_param { scale: 0.00390625 }", 0, 255),
+        ("Exp", "", -1, 1),
+        ("Exp", "exp_param { base: 2 scale: -0.5 shift: 1 }", -1, 1),
+        ("Log", "", 0.1, 2),
+        ("Log", "log_param { base: 10 scale: 2 shift: 1 }", 0, 2),
+        ("Clip", "clip_param { min: -0.2 max: 0.5 }", -1, 1),
+        ("Swish", "", -5, 5),
+        ("Swish", "swish_param { beta: -0.7 }", -5, 5),
+        ("Threshold", "threshold_param { threshold: 0.25 }", -1, 1),
+        ("Dropout", "", -1, 1),
+        ("PReLU", "", -1, 1),
+        ("PReLU", "prelu_param { channel_shared: true }", -1, 1),
+        ("Softmax", "", -9, 9),
+        ("Softmax", "softmax_param { axis: -1 }", -9, 9),
+        ("Softmax", "softmax_param { axis: 0 }", -9, 9),
+        ("MVN", "", -1, 1),
+        ("MVN", "mvn_param { across_channels: true eps: 0.1 }", -1, 1),
+        ("MVN", "mvn_param { normalize_variance: false }", -1, 1),
+        ("BatchNorm", "", -1, 1),
+        ("BatchNorm", "batch_norm_param { use_global_stats: false eps: 0.01 }", -1, 1),
+        ("LRN", "", -1, 1),
+        ("LRN", "lrn_param { local_size: 3 alpha: 2 beta: 0.5 k: 2 }", -1, 1),
+        ("LRN", "lrn_param { norm_region: WITHIN_CHANNEL local_size: 3 alpha: 2 k: 7 }", -1, 1),
+        ("LRN", "lrn_param { norm_region: WITHIN_CHANNEL local_size: 7 }", -1, 1),
+    ],
+)
+@pytest.mark.parametrize("batch", [None, "N"])
+def test_one_to_one(agree, type_, text, low, high, batch):
+    if batch and "axis: 0" in text:
+        batch = None
+    agree(type_, text, [X], low=low, high=high, batch=batch)
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (4, 3, 6), (2, 3, 2, 3, 2)])
+@pytest.mark.parametrize("type_", ["PReLU", "BatchNorm", "MVN", "Scale", "Bias", "Softmax"])
+def test_other_numbers_of_axes(agree, type_, shape):
+    agree(type_, "", [shape], batch="N")
+
+
+# -- convolution ------------------------------------------------------------------------------------------------
+
+CONVOLUTIONS = [
+    ("kernel_size: 1", (2, 4, 5, 4)),
+    ("kernel_size: 3 pad: 1", (2, 4, 5, 4)),
+    ("kernel_h: 3 kernel_w: 2 stride_h: 2 stride_w: 1 pad_h: 0 pad_w: 1", (2, 4, 7, 6)),
+    ("kernel_size: 3 dilation: 2 pad: 2", (2, 4, 7, 6)),
+    ("kernel_size: 3 dilation: 2 dilation: 1 stride: 2 group: 2", (2, 4, 9, 6)),
+    ("kernel_size: 3 group: 4 pad: 1", (2, 4, 5, 4)),
+    ("kernel_size: 3 bias_term: false", (2, 4, 5, 4)),
+    ("kernel_size: 3 pad: 1 stride: 2", (2, 4, 9)),
+    ("kernel_size: 2 kernel_size: 3 kernel_size: 1", (2, 4, 4, 5, 3)),
+    ("kernel_size: 3 axis: 2", (2, 3, 4, 5, 5)),
+    ("kernel_size: 3 axis: -3 pad: 1", (3, 2, 4, 5, 5)),
+    ("axis: 1", (3, 4)),
+    ("axis: 2", (3, 2, 4)),
+]
+
+
+@pytest.mark.parametrize(("text", "shape"), CONVOLUTIONS)
+@pytest.mark.parametrize("type_", ["Convolution", "Deconvolution"])
+def test_convolution(agree, type_, text, shape):
+    agree(type_, f"convolution_param {{ num_output: 4 {text} }}", [shape], batch="N", tolerance=5e-6)
+
+
+def test_convolution_over_the_first_axis(agree):
+    agree("Convolution", "convolution_param { num_output: 2 kernel_size: 3 axis: 0 }", [(4, 5, 5)])
+
+
+def test_convolution_of_several_bottoms_has_one_copy_of_the_weights(agree, tmp_path):
+    import onnx
+
+    agree("Convolution", "convolution_param { num_output: 2 kernel_size: 3 }", [X, X], tops=2)
+    names = [tensor.name for tensor in onnx.load(tmp_path / "layer.onnx").graph.initializer]
+    assert names == ["layer.0", "layer.1"]
+
+
+# -- pooling ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["MAX", "AVE", "STOCHASTIC"])
+@pytest.mark.parametrize("mode", ["CEIL", "FLOOR"])
+@pytest.mark.parametrize("kernel", [1, 2, 3, 5])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_pooling(agree, method, mode, kernel, stride):
+    for pad in range(min(kernel, 3)):
+        if pad and method == "STOCHASTIC":
+            continue
+        for size in ((5, 6), (8, 7)):
+            text = f"pool: {method} kernel_size: {kernel} stride: {stride} pad: {pad} round_mode: {mode}"
+            low = 0.1 if method == "STOCHASTIC" else -1
+            agree("Pooling", f"pooling_param {{ {text} }}", [(2, 3, *size)], low=low)
+
+
+@pytest.mark.parametrize("method", ["MAX", "AVE"])
+def test_pooling_windows_beyond_the_image(agree, method):
+    ops = agree("Pooling", f"pooling_param {{ pool: {method} kernel_size: 2 stride: 4 }}", [(1, 1, 4, 7)])
+    assert ops["Pad"] == 1
+
+
+@pytest.mark.parametrize("method", ["MAX", "AVE"])
+def test_pooling_kernel_larger_than_the_padded_image(agree, method):
+    agree("Pooling", f"pooling_param {{ pool: {method} kernel_size: 9 pad: 2 stride: 2 }}", [(1, 2, 6, 7)])
+
+
+@pytest.mark.parametrize(("method", "op"), [("MAX", "GlobalMaxPool"), ("AVE", "GlobalAveragePool")])
+def test_global_pooling(agree, method, op):
+    text = f"pooling_param {{ pool: {method} global_pooling: true }}"
+    assert agree("Pooling", text, [X], batch="N") == {op: 1}
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 9), (2, 3, 5, 4, 6)])
+@pytest.mark.parametrize("method", ["MAX", "AVE"])
+def test_pooling_over_one_and_three_axes(agree, method, shape):
+    agree("Pooling", f"pooling_param {{ pool: {method} kernel_size: 3 stride: 2 pad: 1 }}", [shape])
+
+
+def test_pooling_without_a_border_is_one_operator(agree):
+    text = "pooling_param { pool: AVE kernel_size: 3 stride: 2 pad: 1 }"
+    assert agree("Pooling", text, [(1, 1, 5, 5)]) == {"AveragePool": 1}
+    assert agree("Pooling", text, [(1, 1, 6, 6)]) == {"AveragePool": 1, "Mul": 1}
+
+
+@pytest.mark.parametrize("pad", [0, 1])
+def test_pooling_mask_and_ties(agree, pad):
+    x = np.random.default_rng(1).integers(0, 3, (2, 3, 6, 5))
+    text = f"pooling_param {{ kernel_size: 3 stride: 2 pad: {pad} }}"
+    agree("Pooling", text, [x.shape], tops=2, values={"x0": x})
+
+
+# -- products, arithmetic ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("axis", [1, 2, 3, -1, -2])
+@pytest.mark.parametrize("transpose", ["true", "false"])
+@pytest.mark.parametrize("bias", ["true", "false"])
+def test_inner_product(agree, axis, transpose, bias):
+    text = f"num_output: 6 axis: {axis} transpose: {transpose} bias_term: {bias}"
+    agree("InnerProduct", f"inner_product_param {{ {text} }}", [X], batch="N", tolerance=5e-6)
+
+
+def test_inner_product_of_all(agree):
+    agree("InnerProduct", "inner_product_param { num_output: 6 axis: 0 }", [X])
+
+
+@pytest.mark.parametrize("bias", ["true", "false"])
+def test_embed(agree, bias):
+    x = np.random.default_rng(1).integers(0, 7, (3, 4)) + 0.5  # cut to whole numbers
+    text = f"embed_param {{ num_output: 5 input_dim: 7 bias_term: {bias} }}"
+    agree("Embed", text, [x.shape], values={"x0": x})
+
+
+@pytest.mark.parametrize("text", ["", "axis: 0", "axis: 2 num_axes: 2", "axis: -1", "num_axes: -1", "num_axes: 0"])
+def test_scale_and_bias(agree, text):
+    batch = None if "axis: 0" in text else "N"
+    agree("Scale", f"scale_param {{ {text} }}", [X], batch=batch)
+    agree("Scale", f"scale_param {{ {text} bias_term: true }}", [X], batch=batch)
+    agree("Bias", f"bias_param {{ {text} }}", [X], batch=batch)
+
+
+@pytest.mark.parametrize(
+    ("axis", "shape"), [(0, X), (0, (2, 3)), (1, (3,)), (1, (3, 5)), (2, (5, 4)), (-1, (4,)), (0, ())]
+)
+def test_scale_and_bias_by_a_bottom(agree, axis, shape):
+    agree("Scale", f"scale_param {{ axis: {axis} bias_term: true }}", [X, shape])
+    agree("Bias", f"bias_param {{ axis: {axis} }}", [X, shape])
+
+
+@pytest.mark.parametrize("bottoms", [2, 3])
+@pytest.mark.parametrize("operation", ["SUM", "PROD", "MAX"])
+def test_eltwise(agree, operation, bottoms):
+    agree("Eltwise", f"eltwise_param {{ operation: {operation} }}", [X] * bottoms, batch="N")
+
+
+def test_eltwise_with_coefficients(agree):
+    agree("Eltwise", "eltwise_param { coeff: 1 coeff: -1 coeff: 0.5 }", [X] * 3)
+
+
+@pytest.mark.parametrize("operation", ["SUM", "ASUM", "SUMSQ", "MEAN"])
+@pytest.mark.parametrize("axis", [0, 1, 3, -2])
+@pytest.mark.parametrize("opset", [17, 18])
+def test_reduction(agree, operation, axis, opset):
+    text = f"reduction_param {{ operation: {operation} axis: {axis} coeff: 2.5 }}"
+    agree("Reduction", text, [X], batch="N" if axis else None, opset=opset)
+
+
+# -- arrangement ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "batch"),
+    [
+        ("shape { dim: 0 dim: -1 }", "N"),
+        ("shape { dim: -1 dim: 4 }", "N"),
+        ("shape { dim: 0 dim: 5 dim: 4 dim: 3 }", "N"),
+        ("axis: 1 num_axes: 2 shape { dim: 15 }", "N"),
+        ("axis: 2 num_axes: 0 shape { dim: 1 dim: 1 }", "N"),
+        ("axis: 0 num_axes: 0 shape { dim: 1 }", "N"),
+        ("axis: -1 shape { dim: 1 }", "N"),
+        ("axis: -2 num_axes: 1 shape { dim: 2 dim: -1 }", "N"),
+        ("shape { dim: 120 }", None),
+        ("shape { dim: 2 dim: 60 }", None),
+        ("shape { }", None),
+    ],
+)
+def test_reshape(agree, text, batch):
+    shape = (1, 1, 1) if text == "shape { }" else X
+    agree("Reshape", f"reshape_param {{ {text} }}", [shape], batch=batch)
+
+
+@pytest.mark.parametrize("text", ["", "axis: 0", "axis: 2", "end_axis: 2", "axis: -1", "axis: 0 end_axis: 1", "axis: 2 end_axis: 1"])
+def test_flatten(agree, text):
+    agree("Flatten", f"flatten_param {{ {text} }}", [X], batch="N")
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+@pytest.mark.parametrize("bottoms", [1, 3])
+def test_concat(agree, axis, bottoms):
+    agree("Concat", f"concat_param {{ axis: {axis} }}", [X] * bottoms, batch="N")
+
+
+@pytest.mark.parametrize(
+    ("text", "tops"), [("", 3), ("axis: 2 slice_point: 1 slice_point: 3", 3), ("axis: -1", 2), ("", 1)]
+)
+def test_slice(agree, text, tops):
+    agree("Slice", f"slice_param {{ {text} }}", [X], tops=tops, batch="N")
+
+
+def test_slice_of_items(agree):
+    agree("Slice", "slice_param { axis: 0 }", [X], tops=2)
+
+
+@pytest.mark.parametrize(
+    ("text", "like"),
+    [
+        ("offset: 1", (2, 3, 3, 2)),
+        ("axis: 1 offset: 0 offset: 2 offset: 1", (2, 2, 3, 3)),
+        ("axis: -1", (9, 9, 9, 2)),
+        ("", (1, 1, 5, 4)),
+    ],
+)
+def test_crop(agree, text, like):
+    agree("Crop", f"crop_param {{ {text} }}", [X, like])
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_tile(agree, axis):
+    agree("Tile", f"tile_param {{ axis: {axis} tiles: 3 }}", [X], batch="N")
+
+
+@pytest.mark.parametrize("text", ["", "axis: 1", "axis: -1", "top_k: 3", "top_k: 2 axis: 2", "axis: 0"])
+@pytest.mark.parametrize("values", ["true", "false"])
+def test_arg_max_and_ties(agree, text, values):
+    x = np.random.default_rng(2).integers(0, 4, X)
+    agree("ArgMax", f"argmax_param {{ {text} out_max_val: {values} }}", [X], values={"x0": x})
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (4, 6, 2, 1, 2)])
+def test_arg_max_of_other_numbers_of_axes(agree, shape):
+    agree("ArgMax", "argmax_param { top_k: 2 }", [shape], batch="N")
+
+
+def test_split_and_silence_write_nothing(agree):
+    assert agree("Split", "", [X], tops=2) == {"Identity": 2}
