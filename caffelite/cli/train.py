@@ -27,12 +27,13 @@ def _run(options: Options) -> int:
     apply_engine(options)
     source = read_solver(path)
     _apply_state(source, options)
+    _apply_test_flags(source, options)
     run_dir = _run_dir(source, options)
     with run_dir.recording() if run_dir else nullcontext():
         get_log().emit("device", "Use CPU.", "caffe.cpp:197")
         with closing(_ready(source, options, run_dir)) as solver:
             train(solver, options.text("sigint_effect"), options.text("sighup_effect"))
-            if solver.stopped:
+            if solver.stopped and not solver.out_of_patience:
                 _tell_how_to_go_on(solver, options, str(run_dir.path / SOLVER) if run_dir else path)
     return 0
 
@@ -81,6 +82,16 @@ def _apply_state(source: SolverSource, options: Options) -> None:
         source.message.random_seed = options.integer("seed")
 
 
+def _apply_test_flags(source: SolverSource, options: Options) -> None:
+    """--keep-best, --patience and --monitor replace what the file says."""
+    if options.has("keep-best"):
+        source.message.keep_best = options.switch("keep-best")
+    if options.has("patience"):
+        source.message.patience = options.integer("patience")
+    if options.has("monitor"):
+        source.message.monitor = options.text("monitor")
+
+
 def _solver(source: SolverSource, options: Options) -> Solver:
     from caffelite.solver.solver import Solver
 
@@ -120,6 +131,14 @@ COMMAND = Command(
             "sigint_effect", "stop", "what SIGINT (Ctrl-C) does: stop, snapshot or none", "EFFECT", _EFFECTS
         ),
         Flag("sighup_effect", "snapshot", "what SIGHUP does: stop, snapshot or none", "EFFECT", _EFFECTS),
+        Flag("keep-best", False, "write PREFIX_best.caffemodel after each test that is the best so far"),
+        Flag("patience", 0, "end the run after so many tests in a row without a better one; 0: never", "N"),
+        Flag(
+            "monitor",
+            "",
+            "output of the test net that says what is better (an accuracy, else a loss)",
+            "OUTPUT",
+        ),
         *STATE,
         *ENGINE,
     ),
@@ -130,5 +149,6 @@ COMMAND = Command(
         "caffelite train -solver models/lenet/solver.prototxt",
         "caffelite train -solver solver.prototxt -snapshot net_iter_5000.solverstate",
         "caffelite train -solver solver.prototxt -weights net.caffemodel --run-dir runs/1",
+        "caffelite train -solver solver.prototxt --keep-best --patience 10",
     ),
 )

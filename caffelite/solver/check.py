@@ -8,14 +8,26 @@ from typing import Any
 from caffelite.errors import Problem, PrototxtError
 from caffelite.prototxt.source import SolverSource
 from caffelite.prototxt.suggest import suggestion
-from caffelite.solver import policies
+from caffelite.solver import best, policies
 from caffelite.solver.nets import TRAIN_FIELDS, test_net_count
 from caffelite.solver.objections import Objection
 from caffelite.solver.rules import RULES
 from caffelite.types import Location
 
-_AT_LEAST = {"iter_size": 1, "average_loss": 1, "max_iter": 0, "snapshot": 0, "test_interval": 0}
-_LAST_OWN_FIELD = 42  # numbers above are forks' fields
+_AT_LEAST = {
+    "iter_size": 1,
+    "average_loss": 1,
+    "max_iter": 0,
+    "snapshot": 0,
+    "test_interval": 0,
+    "patience": 0,
+}
+_LAST_OF_CAFFE, _FIRST_OF_OURS = 42, 6000  # numbers between are forks' fields
+_FORKS_THAT_COUNT = {
+    "eval_type", "plateau_winsize", "stagelr", "stageiter", "rampup_interval", "rampup_lr", "warmup_iter",
+    "warmup_start_lr", "min_lr",
+}  # fmt: skip
+_GPU = 1  # SolverParameter.SolverMode
 
 
 def check_solver(source: SolverSource) -> list[Problem]:
@@ -33,16 +45,27 @@ def require_valid(source: SolverSource) -> None:
         raise PrototxtError(problems)
 
 
+def remarks(p: Any, engine: str) -> Iterator[tuple[str, str]]:
+    """(severity, text) of what a valid solver asks for in vain on an engine."""
+    if p.HasField("solver_mode") and p.solver_mode == _GPU and engine != "cuda":
+        yield "I", f"solver_mode: GPU has no effect: the engine is '{engine}'"
+    if not p.base_lr and p.lr_policy != "multifixed":
+        yield "W", "base_lr is 0 or not given: no parameter will learn"
+    for name in unused_fields(p):
+        yield "W", f"{name} is a field of a fork of Caffe and has no effect here"
+
+
 def unused_fields(p: Any) -> list[str]:
     """Fields of Caffe's forks that are given and change nothing here."""
-    names = (field.name for field, _ in p.ListFields() if field.number > _LAST_OWN_FIELD)
-    return [name for name in names if name != "eval_type"]
+    names = (field.name for field, _ in p.ListFields() if _LAST_OF_CAFFE < field.number < _FIRST_OF_OURS)
+    return [name for name in names if name not in _FORKS_THAT_COUNT]
 
 
 def _objections(p: Any) -> Iterator[Objection]:
     yield from _nets(p)
     yield from _tests(p)
     yield from policies.objections(p)
+    yield from best.objections(p)
     yield from _rule(p)
     for field, least in _AT_LEAST.items():
         if getattr(p, field) < least:

@@ -78,6 +78,14 @@ class Lines:
         text = f"MultiStep Status: Iteration {iteration}, step = {step}"
         self.log.emit("multistep", text, "sgd_solver.cpp:50", iteration=iteration, step=step)
 
+    def plateau_step(self, iteration: int, step: int) -> None:
+        text = f"Plateau Status: Iteration {iteration}, step = {step}"
+        self.log.emit("plateau", text, "sgd_solver.cpp:80", iteration=iteration, step=step)
+
+    def plateau_minimum(self, iteration: int, loss: float) -> None:
+        text = f"Plateau Status: Iteration {iteration}, current minimum_loss = {number(loss)}"
+        self.log.emit("plateau", text, "sgd_solver.cpp:86", iteration=iteration, minimum_loss=loss)
+
     def progress(self, iteration: int, max_iter: int, loss: float) -> None:
         self.log.emit("progress", "", "solver.cpp:239", iteration=iteration, max_iter=max_iter, loss=loss)
 
@@ -92,6 +100,14 @@ class Lines:
     def test_output(self, iteration: int, net: int, output: Output) -> None:
         text = f"    Test net output {output.text}"
         self._output("test_output", text, "solver.cpp:414", output, iteration=iteration, net=net)
+
+    def best(self, iteration: int, name: str, value: float, before: str) -> None:
+        text = f"Best test: Iteration {iteration}, {name} = {number(value)} ({before})"
+        self.log.emit("best", text, "solver.cpp:420", iteration=iteration, name=name, value=value)
+
+    def out_of_patience(self, iteration: int, tests: int, best: str) -> None:
+        text = f"Early stopping: Iteration {iteration}, {tests} tests without a better one ({best})"
+        self.log.emit("early_stop", text, "solver.cpp:425", iteration=iteration, tests=tests)
 
     def snapshot_weights(self, iteration: int, path: str, hdf5: bool) -> None:
         text = f"Snapshotting to {_kind(hdf5)} {path}"

@@ -60,6 +60,12 @@ class Snapshots:
         stem = f"{self.prefix}_iter_{iteration}"
         return f"{stem}.caffemodel{end}", f"{stem}.solverstate{end}"
 
+    def write_best(self, iteration: int, net: Model, lines: Lines) -> None:
+        """Writes the weights to ``PREFIX_best.caffemodel``, in place of those of an earlier best test."""
+        path = f"{self.prefix}_best.caffemodel{'.h5' if self.hdf5 else ''}"
+        lines.snapshot_weights(iteration, path, self.hdf5)
+        net.save(path, hdf5=self.hdf5)
+
     def probe(self) -> None:
         """Raises SnapshotError if snapshots could not be written."""
         check_writable(self.prefix)

@@ -29,21 +29,20 @@ from caffelite.model import Model
 from caffelite.plan.kernel import Engine
 from caffelite.prototxt.source import SolverSource
 from caffelite.prototxt.write import write_text
-from caffelite.solver.check import require_valid, unused_fields
+from caffelite.solver.best import Best, find_monitor
+from caffelite.solver.check import remarks, require_valid
 from caffelite.solver.debug import debug_info
 from caffelite.solver.finite import first_not_finite_param, not_finite
 from caffelite.solver.lines import Lines, outputs_of
 from caffelite.solver.nets import build_test_nets, build_train_net
-from caffelite.solver.policies import current_step, learning_rate
 from caffelite.solver.rules import RULES
+from caffelite.solver.schedule import Schedule
 from caffelite.solver.snapshot import VERSION, Snapshots, checksum, find_weights, read_state
 from caffelite.solver.testing import Scores, run_test
 from caffelite.solver.updater import Updater
 from caffelite.weights import SolverState
 
 Callback = Callable[[], None]
-
-_GPU = 1  # SolverParameter.SolverMode
 
 
 class Solver:
@@ -55,8 +54,8 @@ class Solver:
     snapshots count from, by default the working directory.
 
     Public: ``param`` (the SolverParameter), ``net``, ``test_nets``, ``iter`` (updates done), ``stopped``
-    (whether the last ``step`` or ``solve`` was ended by a request), and the lists of callables ``on_start``
-    and ``on_gradients_ready``.
+    (whether the last ``step`` or ``solve`` was ended by a request or for want of ``patience``), and the lists
+    of callables ``on_start`` and ``on_gradients_ready``.
 
     Raises PrototxtError with all that is wrong in the solver file, what building the nets raises, and
     SnapshotError if ``snapshot`` is given and nothing can be written to its prefix.
@@ -80,21 +79,23 @@ class Solver:
         self._snapshots = Snapshots(self.param, self._root)
         self._engine = get_engine(engine, precision) if isinstance(engine, str) else engine
         self._lines.parameters(write_text(self.param))
-        self._remark()
-        if self.param.snapshot:
+        for severity, text in remarks(self.param, self._engine.name):
+            self._lines.message(text, severity=severity)
+        if self.param.snapshot or self.param.keep_best:
             self._snapshots.probe()
         self._build_nets(source, self.param.random_seed if seed is None else seed, observe)
+        self._best = Best(self.param, find_monitor(source, self.test_nets), self._lines)
         rule = RULES[self.param.type](self.param)
         self._updater = Updater(rule, self.param, self.net.learnables, self._engine)
         self.iter = 0
         self.stopped = False
         self.on_start: list[Callback] = []
         self.on_gradients_ready: list[Callback] = []
-        self._step_of_policy = 0
+        self._schedule = Schedule(self.param, self._lines)
         self._losses: deque[float] = deque(maxlen=self.param.average_loss)
         self._stop_wanted = self._snapshot_wanted = False
         self._saved_at, self._saved_as = -1, ""
-        self._before_test: list[dict[str, Any]] | None = None
+        self._before_test: dict[str, Any] | None = None
         self._restart_clock()
         self._lines.message("Solver scaffolding done.", "solver.cpp:57")
 
@@ -106,16 +107,6 @@ class Solver:
         for names in self.param.weights:
             for name in names.split(","):
                 self.load_weights(name.strip())
-
-    def _remark(self) -> None:
-        """Says what the solver file asks for in vain."""
-        p = self.param
-        if p.HasField("solver_mode") and p.solver_mode == _GPU and self._engine.name != "cuda":
-            self._lines.message(f"solver_mode: GPU has no effect: the engine is '{self._engine.name}'")
-        if not p.base_lr:
-            self._lines.message("base_lr is 0 or not given: no parameter will learn", severity="W")
-        for name in unused_fields(p):
-            self._lines.message(f"{name} is a field of a fork of Caffe and has no effect here", severity="W")
 
     # -- training ---------------------------------------------------------------------------------------
 
@@ -144,7 +135,7 @@ class Solver:
         self._lines.done(self.iter)
 
     def step(self, iterations: int = 1) -> None:
-        """Runs some iterations, fewer if asked to stop.
+        """Runs some iterations, fewer if asked to stop or out of patience.
 
         Raises NotFiniteError, before anything is updated, if the loss is NaN or infinite, or if a weight is
         in an iteration that is displayed.
@@ -156,6 +147,7 @@ class Solver:
             self.net.clear_grads()
             if self._test_is_due():
                 self.test_all()
+                self.stopped = self.stopped or self._best.gives_up(self.iter)
                 if self.stopped:
                     return
             self._iterate()
@@ -204,18 +196,11 @@ class Solver:
         Gradients are scaled down to ``clip_gradients`` as they add up over ``iter_size`` batches, before they
         are divided by it and before weight decay, as in Caffe. Afterwards they hold what was taken off.
         """
-        rate = self._advance_policy()
+        rate = self._schedule.advance(self.iter, self.smoothed_loss)
         if self.param.display and self.iter % self.param.display == 0:
             self._lines.lr(self.iter, rate)
         self._updater.apply(rate, self.iter, self._clip() / self.param.iter_size)
         self.iter += 1
-
-    def _advance_policy(self) -> float:
-        step = current_step(self.param, self.iter, self._step_of_policy)
-        if step != self._step_of_policy:
-            self._step_of_policy = step
-            self._lines.multistep(self.iter, step)
-        return learning_rate(self.param, self.iter, step)
 
     def _clip(self) -> float:
         """What gradients are multiplied with so that they keep within clip_gradients."""
@@ -235,7 +220,7 @@ class Solver:
     @property
     def lr(self) -> float:
         """The learning rate of the next update."""
-        return learning_rate(self.param, self.iter, current_step(self.param, self.iter, self._step_of_policy))
+        return self._schedule.peek(self.iter)
 
     @property
     def smoothed_loss(self) -> float:
@@ -267,14 +252,23 @@ class Solver:
 
     def test_all(self) -> list[Scores]:
         """Tests every test net and logs the scores; fewer than there are nets if asked to stop."""
-        self._before_test = [net.state_dict() for net in self.test_nets]
+        self._before_test = self._test_state()
         scores: list[Scores] = []
         for index in range(len(self.test_nets)):
             if (result := self.test(index)) is None:
                 return scores
             scores.append(result)
-        self._before_test = None
+        if self._best.judge(self.iter, scores) and self.param.keep_best:
+            self.check_weights()
+            self._snapshots.write_best(self.iter, self.net, self._lines)
+        if not self.out_of_patience:  # else a snapshot holds what a run with more patience goes on from
+            self._before_test = None
         return scores
+
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether ``patience`` tests in a row were not better than the best one."""
+        return self._best.exhausted
 
     def test(self, index: int = 0) -> Scores | None:
         """Tests one net over its ``test_iter`` batches and logs the scores; None if asked to stop."""
@@ -333,7 +327,6 @@ class Solver:
         return self._saved_as if self._saved_at == self.iter else None
 
     def _state(self) -> SolverState:
-        tests = self._before_test  # a test that is under way will be run again from its beginning
         extra = {
             "version": VERSION,
             "type": self.param.type,
@@ -341,10 +334,14 @@ class Solver:
             "losses": list(self._losses),
             "weights": checksum(self.net.learnables),
             "train": self.net.state_dict(),
-            "test": tests if tests is not None else [net.state_dict() for net in self.test_nets],
+            "schedule": self._schedule.state(),
+            **(self._before_test or self._test_state()),  # a test under way will begin again
         }
         history = self._updater.flat_history()
-        return SolverState(self.iter, current_step=self._step_of_policy, history=history, extra=extra)
+        return SolverState(self.iter, current_step=self._schedule.step, history=history, extra=extra)
+
+    def _test_state(self) -> dict[str, Any]:
+        return {"test": [net.state_dict() for net in self.test_nets], "best": self._best.state()}
 
     def restore(self, path: str | Path) -> None:
         """Goes on from a solver state, ours or Caffe's, in either format.
@@ -361,7 +358,8 @@ class Solver:
             load_params(self.net, found[1], str(found[0]))
         self._lines.message(f"{self.param.type}Solver: restoring history", "sgd_solver.cpp:336")
         updater.load_history(state.history)
-        self.iter, self._step_of_policy = state.iter, state.current_step
+        self.iter = state.iter
+        self._schedule.restore(state.iter, state.current_step, state.extra.get("schedule", {}))
         self._saved_at, self._saved_as = state.iter, str(path)
 
     def _restore_extra(self, extra: Mapping[str, Any]) -> None:
@@ -374,6 +372,7 @@ class Solver:
         self.net.random.reseed(extra["seed"])
         self._losses.clear()
         self._losses.extend(extra["losses"])
+        self._best.restore(extra.get("best", {}))
         for net, state in zip([self.net, *self.test_nets], [extra["train"], *extra["test"]], strict=False):
             net.restore(state)
 

@@ -7,11 +7,15 @@ from types import SimpleNamespace
 import pytest
 
 from caffelite.errors import NotFiniteError, UsageError
-from caffelite.solver.policies import POLICIES, current_step, learning_rate, objections
+from caffelite.solver.policies import POLICIES, learning_rate, objections
 
 
 def parameters(policy, **fields):
-    defaults = {"base_lr": 0.5, "gamma": 0.1, "power": 2.0, "stepsize": 4, "max_iter": 10, "stepvalue": []}
+    defaults = {
+        "base_lr": 0.5, "gamma": 0.1, "power": 2.0, "stepsize": 4, "max_iter": 10, "stepvalue": [], "min_lr": 0.0,
+        "rampup_interval": 0, "rampup_lr": 0.0, "warmup_iter": 0, "warmup_start_lr": 0.0, "plateau_winsize": [3],
+        "stagelr": [0.1, 0.2, 0.3], "stageiter": [2, 5, 7],
+    }  # fmt: skip
     return SimpleNamespace(**defaults | fields, lr_policy=policy)
 
 
@@ -31,6 +35,12 @@ def parameters(policy, **fields):
         ("sigmoid", 4, 0.25),
         ("sigmoid", 14, 0.5 / (1 + 2.718281828459045**-1)),
         ("sigmoid", 0, 0.5 / (1 + 2.718281828459045**0.4)),
+        ("cosine", 0, 0.5),
+        ("cosine", 5, 0.25),
+        ("cosine", 10, 0.0),
+        ("multifixed", 2, 0.1),
+        ("multifixed", 3, 0.2),
+        ("multifixed", 8, 0.3),
     ],
 )
 def test_rates(policy, iteration, rate):
@@ -47,23 +57,42 @@ def test_sigmoid_far_below_its_middle_does_not_overflow():
     assert learning_rate(parameters("sigmoid", stepsize=10**6, gamma=1.0), 0) == 0
 
 
-def test_multistep_takes_one_step_an_evaluation():
-    p = parameters("multistep", stepvalue=[2, 3, 3])
-    steps, step = [], 0
-    for iteration in range(6):
-        step = current_step(p, iteration, step)
-        steps.append(step)
-    assert steps == [0, 0, 1, 2, 3, 3]
-    assert learning_rate(p, 5, 2) == pytest.approx(0.005)
+@pytest.mark.parametrize("policy", ["multistep", "plateau"])
+def test_steps(policy):
+    assert learning_rate(parameters(policy), 5, 2) == pytest.approx(0.005)
 
 
-def test_other_policies_keep_their_step():
-    assert current_step(parameters("fixed", stepvalue=[0]), 5, 0) == 0
+@pytest.mark.parametrize(
+    "policy, iteration, rate",
+    [
+        ("poly", 0, 0.5),
+        ("poly", 5, 0.1 + 0.4 / 4),
+        ("poly", 10, 0.1),
+        ("cosine", 5, 0.3),
+        ("cosine", 10, 0.1),
+        ("step", 4, 0.1),
+        ("fixed", 9, 0.5),
+    ],
+)
+def test_the_least_rate(policy, iteration, rate):
+    assert learning_rate(parameters(policy, min_lr=0.1), iteration) == pytest.approx(rate)
 
 
-def test_poly_ends_at_max_iter():
-    with pytest.raises(UsageError, match="iteration 11: it ends at max_iter 10"):
-        learning_rate(parameters("poly"), 11)
+@pytest.mark.parametrize(
+    "fields",
+    [{"rampup_interval": 4, "rampup_lr": 0.1}, {"warmup_iter": 4, "warmup_start_lr": 0.1}],
+    ids=["NVIDIA's words", "Intel's words"],
+)
+def test_a_warm_up_stands_before_the_policy(fields):
+    p = parameters("exp", gamma=0.5, **fields)
+    rates = [learning_rate(p, iteration) for iteration in range(6)]
+    assert rates == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5 / 2**4, 0.5 / 2**5])
+
+
+@pytest.mark.parametrize("policy", ["poly", "cosine"])
+def test_policies_that_end_at_max_iter(policy):
+    with pytest.raises(UsageError, match=f'"{policy}" has no rate for iteration 11: it ends at max_iter 10'):
+        learning_rate(parameters(policy), 11)
 
 
 def test_a_rate_that_overflows_is_named():
@@ -75,10 +104,30 @@ def test_a_rate_that_overflows_is_named():
     "fields, message",
     [
         ({"lr_policy": "multi_step"}, "did you mean 'multistep'?"),
-        ({"lr_policy": ""}, "expected one of fixed, step, exp, inv, multistep, poly, sigmoid, got ''"),
+        (
+            {"lr_policy": ""},
+            "expected one of fixed, step, exp, inv, multistep, poly, sigmoid, plateau, multifixed, cosine, got ''",
+        ),
         ({"lr_policy": "step", "stepsize": 0}, 'expected stepsize > 0 with lr_policy "step", got 0'),
         ({"lr_policy": "sigmoid", "gamma": -0.5}, 'expected gamma >= 0 with lr_policy "sigmoid", got -0.5'),
         ({"lr_policy": "poly", "max_iter": 0}, 'expected max_iter > 0 with lr_policy "poly", got 0'),
+        ({"lr_policy": "cosine", "max_iter": 0}, 'expected max_iter > 0 with lr_policy "cosine", got 0'),
+        (
+            {"lr_policy": "plateau", "plateau_winsize": []},
+            'one for each step down, with lr_policy "plateau", got none',
+        ),
+        ({"lr_policy": "plateau", "plateau_winsize": [5, 0]}, "expected plateau_winsize > 0"),
+        ({"lr_policy": "plateau", "gamma": -1.0}, 'expected gamma >= 0 with lr_policy "plateau", got -1'),
+        ({"lr_policy": "multifixed", "stagelr": [0.1]}, "expected as many stagelr as stageiter"),
+        ({"lr_policy": "multifixed", "stagelr": [], "stageiter": []}, "at least one, with lr_policy"),
+        (
+            {"lr_policy": "multifixed", "stageiter": [5, 2, 7]},
+            "expected rising numbers in stageiter, got [5, 2, 7]",
+        ),
+        ({"rampup_interval": 3, "warmup_iter": 3}, "either rampup_interval or warmup_iter"),
+        ({"rampup_interval": -1}, "expected rampup_interval >= 0, got -1"),
+        ({"rampup_lr": -0.5}, "expected rampup_lr >= 0, got -0.5"),
+        ({"min_lr": 0.6}, "expected min_lr <= base_lr (0.5), got 0.6"),
     ],
 )
 def test_objections(fields, message):

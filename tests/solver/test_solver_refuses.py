@@ -39,7 +39,8 @@ snapshot: -1
     found = str(caught.value)
     for line in (
         "solver.prototxt:1:10: expected exactly one of net, net_param, train_net, train_net_param to train, got net and train_net",
-        "solver.prototxt:3:1: expected one of fixed, step, exp, inv, multistep, poly, sigmoid, got 'stepp'; did you mean 'step'?",
+        "solver.prototxt:3:1: expected one of fixed, step, exp, inv, multistep, poly, sigmoid, plateau, multifixed, cosine, got 'stepp'; "
+        "did you mean 'step'?",
         "solver.prototxt:4:1: expected one of SGD, Nesterov, AdaGrad, RMSProp, AdaDelta, Adam, got 'RMSprop'; did you mean 'RMSProp'?",
         "solver.prototxt:6:1: expected L1 or L2, got 'L3'",
         "solver.prototxt:7:1: expected iter_size >= 1, got 0",
@@ -171,8 +172,8 @@ def test_test_nets_of_other_shapes_are_refused(make, change, got):
 
 
 def test_remarks(make, records):
-    make("base_lr: 0 solver_mode: GPU plateau_winsize: 5")
+    make("base_lr: 0 solver_mode: GPU larc: true")
     messages = {record.text: record.severity for record in records.records if record.kind == "message"}
     assert messages["solver_mode: GPU has no effect: the engine is 'reference'"] == "I"
     assert messages["base_lr is 0 or not given: no parameter will learn"] == "W"
-    assert messages["plateau_winsize is a field of a fork of Caffe and has no effect here"] == "W"
+    assert messages["larc is a field of a fork of Caffe and has no effect here"] == "W"
