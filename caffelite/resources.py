@@ -22,6 +22,14 @@ def models_dir() -> Path:
     )
 
 
+def proto_file() -> Path:
+    """The schema, ``caffe.proto``. Raises MissingFileError if it is not there."""
+    for path in (_PACKAGE.parent / "proto" / "caffe.proto", _PACKAGE / "_proto" / "caffe.proto"):
+        if path.is_file():
+            return path
+    raise MissingFileError(_PACKAGE / "_proto", "schema", "install caffelite again: its files are incomplete")
+
+
 def model_file(model: str, name: str) -> Path:
     """The path of a file of a model: ``model_file("digits", "solver.prototxt")``."""
     return models_dir() / model / name

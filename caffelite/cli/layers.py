@@ -1,21 +1,23 @@
-"""``caffelite layers [TYPE]``: the layer types there are, or all about one."""
+"""``caffelite layers [TYPE]``: the layer types there are, all about one, or the pages of all."""
 
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
 
+from caffelite import layer_pages as pages
+from caffelite.atomic import atomic_write
 from caffelite.cli.command import Command
-from caffelite.cli.flags import Options
+from caffelite.cli.flags import Flag, Options
 from caffelite.cli.table import table
 from caffelite.layers.base import Layer
 from caffelite.layers.registry import layer_types, lookup
-from caffelite.prototxt.schema import Field, message, message_type
 
 
 def _run(options: Options) -> int:
+    if options.text("pages"):
+        return _write_pages(Path(options.text("pages")))
     lines = _one(options.arguments[0]) if options.arguments else _all()
     print("\n".join(lines))
     return 0
@@ -36,7 +38,11 @@ def _one(type_: str) -> Iterator[str]:
     if cls.message:
         yield ""
         yield f"{cls.message}:"
-        yield from _fields(cls)
+        body = [(f.name, pages.values(f), pages.default(cls, f)) for f in pages.known_fields(cls)]
+        yield from (f"  {line}" for line in table(("field", "values", "default"), body))
+    if "Example" in pages.sections(cls):
+        yield ""
+        yield pages.net_text(type_, pages.example(cls)).rstrip()
 
 
 def _first_line(cls: type[Layer]) -> str:
@@ -48,31 +54,23 @@ def _names(names: tuple[str, ...]) -> str:
     return ", ".join(name.rstrip("?*") + marks.get(name[-1], "") for name in names) or "none"
 
 
-def _fields(cls: type[Layer]) -> Iterator[str]:
-    name = message_type("LayerParameter").fields[cls.message].type
-    fields, defaults = message_type(name).fields.values(), message(name)()
-    body = [(field.name, _kind(field), _default(field, defaults)) for field in fields]
-    yield from (f"  {line}" for line in table(("field", "type", "default"), body))
-
-
-def _kind(field: Field) -> str:
-    kind = " | ".join(field.values) if field.kind == "enum" else field.type or field.kind
-    return f"{kind}, repeated" if field.repeated else kind
-
-
-def _default(field: Field, defaults: Any) -> str:
-    if field.repeated or field.kind == "message":
-        return "-"
-    value = getattr(defaults, field.name)
-    if field.kind == "enum":
-        return next(name for name, number in field.values.items() if number == value)
-    return f"{value:g}" if isinstance(value, float) else json.dumps(value)
+def _write_pages(folder: Path) -> int:
+    """Runs every example and writes its page."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with pages.sample_files():
+        texts = {f"{type_}.md": pages.page(type_) for type_ in layer_types()}
+    for name, text in {**texts, "README.md": pages.index()}.items():
+        with atomic_write(folder / name) as file:
+            file.write(text.encode())
+    print(f"{len(texts)} pages in {folder}")
+    return 0
 
 
 COMMAND = Command(
-    "the layer types there are, or bottoms, tops and fields of one",
+    "the layer types there are, or bottoms, tops, fields and an example of one",
     _run,
+    flags=(Flag("pages", "", "write the documentation page of every type into this folder"),),
     usage="[TYPE]",
-    examples=("caffelite layers", "caffelite layers Convolution"),
+    examples=("caffelite layers", "caffelite layers Convolution", "caffelite layers --pages docs/layers"),
     words=(0, 1),
 )

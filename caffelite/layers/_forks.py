@@ -52,6 +52,11 @@ _HARMLESS = {  # they choose an algorithm, or how much memory and how many threa
 }
 
 
+def own_limit(message: str) -> float:
+    """The largest field number of a message that is BVLC Caffe's own; infinite where no fork has added any."""
+    return _LAST_OWN.get(message, float("inf"))
+
+
 def fork_fields(spec: Any) -> Iterator[tuple[str, str]]:
     """(parameter message, field) for each field of a LayerParameter with which a fork would compute otherwise."""
     for param, value in spec.ListFields():

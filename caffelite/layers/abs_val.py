@@ -13,6 +13,7 @@ class AbsVal(Elementwise):
     Bottoms: x, any shape.
     Tops:    y, as x.
     Gradient: the sign of x, 0 at 0.
+    Example: x [[1, -2]]
     Source:  BVLC Caffe, absval_layer.cpp.
     """
 

@@ -21,6 +21,7 @@ class Accuracy(Layer):
     Gradient: none.
     Raises:  DataError for a label that is no class; ShapeError for a wrong number of labels; NetError if
              top_k is not between 1 and the number of classes.
+    Example: x [[1, 3, 2], [5, 4, 0]], label [1, 1]
     Source:  BVLC Caffe, accuracy_layer.cpp.
     """
 

@@ -20,6 +20,7 @@ class ArgMax(Layer):
     Tops:    y. Without ``axis`` it has as many axes as x, at least 3, the others of size 1.
     Gradient: none.
     Raises:  NetError unless top_k lies between 1 and the number of elements.
+    Example: x [[1, 3, 2], [5, 4, 0]]; argmax_param { axis: 1 }
     Source:  BVLC Caffe, argmax_layer.cpp.
     """
 

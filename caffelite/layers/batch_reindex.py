@@ -19,6 +19,7 @@ class BatchReindex(Layer):
     Tops:    y (M, *S).
     Gradient: to an item of x the sum over its uses, 0 without any; none to index.
     Raises:  DataError for an index outside x; ShapeError if index has not one axis or x none.
+    Example: x [[1, 2], [3, 4]], index [1, 1, 0]
     Source:  BVLC Caffe, batch_reindex_layer.cpp.
     """
 

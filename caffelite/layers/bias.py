@@ -20,6 +20,7 @@ class Bias(Layer):
     Tops:    y, as x.
     Params:  b (one bottom; 0 without a filler).
     Raises:  NetError for bad axes; ShapeError if bias does not lie along x.
+    Example: x (2, 3, 4, 4); bias_param { filler { type: "constant" value: 1 } }
     Source:  BVLC Caffe, bias_layer.cpp.
     """
 

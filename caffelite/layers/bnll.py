@@ -14,6 +14,7 @@ class BNLL(Elementwise):
     Bottoms: x, any shape.
     Tops:    y, as x.
     Gradient: 1 / (1 + exp(-x)).
+    Example: x [[1, -2]]
     Source:  BVLC Caffe, bnll_layer.cpp.
     """
 

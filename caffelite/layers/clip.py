@@ -14,6 +14,7 @@ class Clip(Elementwise):
     Tops:    y, as x.
     Gradient: 1 where min <= x <= max, both included, else 0.
     Raises:  NetError without clip_param (Caffe outputs zeros) or if min > max.
+    Example: x [[1, -2, 7]]; clip_param { min: -1 max: 6 }
     Source:  BVLC Caffe, clip_layer.cpp.
     """
 

@@ -16,6 +16,7 @@ class Concat(Layer):
     Bottoms: x, any number, of one shape but for ``axis``.
     Tops:    y.
     Raises:  ShapeError if the other axes differ; NetError for a bad axis.
+    Example: a (2, 3, 4, 4), b (2, 5, 4, 4)
     Source:  BVLC Caffe, concat_layer.cpp.
     """
 

@@ -19,6 +19,7 @@ class Crop(Layer):
     Tops:    y.
     Gradient: dy in its place, 0 around it; none to like.
     Raises:  ShapeError if the crop does not lie within x; NetError for a wrong number of offsets.
+    Example: x (1, 3, 8, 8), like (1, 3, 5, 5); crop_param { axis: 2 offset: 1 }
     Source:  BVLC Caffe, crop_layer.cpp.
     """
 

@@ -18,6 +18,7 @@ class Eltwise(Layer):
              gives all to the largest; of equal ones the second bottom goes before the first, earlier ones
              before the rest.
     Raises:  ShapeError if shapes differ; NetError unless there is no coeff or one a bottom, and for PROD none.
+    Example: a [[1, 2]], b [[3, 5]]; eltwise_param { operation: SUM coeff: 1 coeff: -1 }
     Source:  BVLC Caffe, eltwise_layer.cpp.
     """
 

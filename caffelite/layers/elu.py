@@ -13,6 +13,7 @@ class ELU(Elementwise):
     Bottoms: x, any shape.
     Tops:    y, as x.
     Gradient: 1 where x > 0, else y + alpha; read off y, or off x and y if alpha < 0.
+    Example: x [[1, -2]]; elu_param { alpha: 0.5 }
     Source:  BVLC Caffe, elu_layer.cpp. Clevert et al., "Fast and accurate deep network learning by
              exponential linear units", 2015.
     """

@@ -18,6 +18,7 @@ class Embed(Layer):
     Params:  W (input_dim, num_output), b (num_output,) unless ``bias_term: false``.
     Gradient: to the rows that were used; none to x.
     Raises:  DataError for an index out of range; NetError unless num_output and input_dim are positive.
+    Example: x [[0, 2]]; embed_param { num_output: 4 input_dim: 3 weight_filler { type: "uniform" } }
     Source:  BVLC Caffe, embed_layer.cpp.
     """
 

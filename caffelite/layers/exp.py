@@ -14,6 +14,7 @@ class Exp(Elementwise):
     Bottoms: x, any shape.
     Tops:    y, as x.
     Raises:  NetError unless base is -1 or positive.
+    Example: x [[0, 1, 3]]; exp_param { base: 2 }
     Source:  BVLC Caffe, exp_layer.cpp.
     """
 

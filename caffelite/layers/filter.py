@@ -18,6 +18,7 @@ class Filter(Layer):
     Tops:    y (K, *S), one for each x. K is N before the first pass.
     Gradient: items that were left out have 0; none to selector.
     Raises:  ShapeError if a bottom has not N items, or selector more than one number an item.
+    Example: x [[1, 2], [3, 4], [5, 6]], selector [1, 0, 1]
     Source:  BVLC Caffe, filter_layer.cpp.
     """
 

@@ -15,6 +15,7 @@ class Flatten(Layer):
     Bottoms: x, any shape.
     Tops:    y, the same elements.
     Raises:  NetError for axes out of range or in the wrong order.
+    Example: x (2, 3, 4, 4)
     Source:  BVLC Caffe, flatten_layer.cpp.
     """
 

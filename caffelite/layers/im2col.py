@@ -23,6 +23,7 @@ class Im2col(Layer):
     Bottoms: x (*N, C, *S). The channel axis is ``axis`` (1), with at least one axis after it.
     Tops:    y (*N, C K, *T), K places in a kernel.
     Raises:  ShapeError if the kernel does not fit; NetError for bad parameters.
+    Example: x (1, 2, 5, 5); convolution_param { kernel_size: 3 stride: 2 }
     Source:  BVLC Caffe, im2col_layer.cpp.
     """
 

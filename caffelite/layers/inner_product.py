@@ -16,6 +16,7 @@ class InnerProduct(Layer):
     Tops:    y (*N, M), M = num_output.
     Params:  W (M, K), or (K, M) with ``transpose: true``; b (M,) unless ``bias_term: false``.
     Raises:  NetError if num_output is missing or axis out of range; ShapeError if there is nothing to weigh.
+    Example: x (2, 3, 4, 4); inner_product_param { num_output: 10 weight_filler { type: "xavier" } }
     Source:  BVLC Caffe, inner_product_layer.cpp.
     """
 

@@ -16,6 +16,7 @@ class Input(Layer):
     Tops:   y, any number; shape i of ``input_param`` gives top i, a single shape all of them. Without a shape
             a top is empty until it is reshaped.
     Raises: NetError for a wrong number of shapes or a size below 1.
+    Example: input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } }
     Source: BVLC Caffe, input_layer.cpp.
     """
 

@@ -14,6 +14,7 @@ class Log(Elementwise):
     Bottoms: x, any shape.
     Tops:    y, as x.
     Raises:  NetError unless base is -1 or positive and not 1.
+    Example: x [[1, 2, 8]]; log_param { base: 2 }
     Source:  BVLC Caffe, log_layer.cpp.
     """
 

@@ -18,6 +18,7 @@ class LRN(Layer):
     Bottoms: x (N, C, H, W).
     Tops:    y, as x.
     Raises:  NetError if local_size is even; ShapeError unless x has 4 axes.
+    Example: x (1, 8, 3, 3); lrn_param { local_size: 5 alpha: 0.0001 beta: 0.75 }
     Source:  BVLC Caffe, lrn_layer.cpp. Krizhevsky et al., "ImageNet classification with deep convolutional
              neural networks", 2012, section 3.3.
     """

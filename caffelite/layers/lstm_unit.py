@@ -18,6 +18,7 @@ class LSTMUnit(Layer):
     Tops:    c (1, N, H), h (1, N, H).
     Gradient: to c_prev and gates; none to cont.
     Raises:  ShapeError for other shapes.
+    Example: c_prev (1, 2, 3), gates (1, 2, 12), cont [[1, 0]]
     Source:  BVLC Caffe, lstm_unit_layer.cpp. Hochreiter and Schmidhuber, "Long short-term memory", 1997.
     """
 

@@ -19,6 +19,7 @@ class MVN(Layer):
     Tops:    y, as x.
     Gradient: as if eps were 0 next to the deviation, which is what Caffe computes.
     Raises:  ShapeError if x has fewer than 2 axes.
+    Example: x (2, 3, 4, 4)
     Source:  BVLC Caffe, mvn_layer.cpp.
     """
 

@@ -17,6 +17,7 @@ class Parameter(Layer):
     Params:  W, as y; 0 without a ``blob_filler`` (happynear's; BVLC Caffe has none).
     Gradient: to W, added up over passes as for any other parameter.
     Raises:  NetError for a size below 1 or a filler that cannot fill the shape.
+    Example: parameter_param { shape { dim: 2 dim: 3 } }
     Source:  BVLC Caffe, parameter_layer.hpp.
     """
 

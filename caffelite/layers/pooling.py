@@ -37,6 +37,7 @@ class Pooling(Layer):
     Tops:    y (N, C, *T); with MAX also mask (N, C, *T), the winner's index within S in C order, -1 for none.
     Gradient: to the winner (MAX, STOCHASTIC), evenly (AVE). None to x from mask.
     Raises:  ShapeError if no window fits; NetError for bad parameters.
+    Example: x (1, 2, 6, 6); pooling_param { pool: MAX kernel_size: 3 stride: 2 }
     Source:  BVLC Caffe, pooling_layer.cpp (two spatial axes only). Zeiler and Fergus,
              "Stochastic pooling", 2013.
     """

@@ -14,6 +14,7 @@ class Power(Elementwise):
     Tops:    y, as x.
     Gradient: 0 if power or scale is 0. (At x = 0 with shift 0 and power > 1 it is 0, where Caffe computes
               NaN.)
+    Example: x [[1, 2, 3]]; power_param { power: 2 scale: 0.5 shift: 1 }
     Source:  BVLC Caffe, power_layer.cpp.
     """
 

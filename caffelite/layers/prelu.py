@@ -18,6 +18,7 @@ class PReLU(Layer):
     Params:  W (C,), or () with ``channel_shared: true``; 0.25 without a filler.
     Gradient: at x = 0 as for x < 0.
     Raises:  ShapeError if x has fewer than 2 axes.
+    Example: x (1, 2, 3, 3)
     Source:  BVLC Caffe, prelu_layer.cpp. He et al., "Delving deep into rectifiers", 2015.
     """
 

@@ -17,6 +17,7 @@ class Reduction(Layer):
     Bottoms: x, any shape.
     Tops:    y, the axes of x before ``axis``; () for all.
     Gradient: ASUM has 0 at x = 0.
+    Example: x [[1, 2], [3, 4]]; reduction_param { operation: MEAN axis: 1 }
     Source:  BVLC Caffe, reduction_layer.cpp.
     """
 

@@ -14,6 +14,7 @@ class ReLU(Elementwise):
     Tops:    y, as x.
     Gradient: 1 where x > 0, else negative_slope; at 0 negative_slope. Read off the sign of y, or of x if
               negative_slope < 0 (where Caffe's in-place gradient is wrong).
+    Example: x [[1, -2]]; relu_param { negative_slope: 0.1 }
     Source:  BVLC Caffe, relu_layer.cpp. Nair and Hinton, "Rectified linear units", 2010.
     """
 

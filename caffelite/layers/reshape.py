@@ -18,6 +18,7 @@ class Reshape(Layer):
     Bottoms: x, any shape.
     Tops:    y, the same elements.
     Raises:  NetError for a bad axis or dim; ShapeError if the counts cannot agree.
+    Example: x (2, 3, 4); reshape_param { shape { dim: 0 dim: -1 } }
     Source:  BVLC Caffe, reshape_layer.cpp.
     """
 

@@ -23,6 +23,8 @@ class RNN(Recurrent):
     State:   without ``expose_hidden`` h goes on into the next pass; from zeros at first and after N changed.
     Gradient: within one pass; none to cont. T is fixed once the net is built, N is not.
     Raises:  NetError unless num_output >= 1; ShapeError for bottoms that do not go together, or another T.
+    Example: x (3, 2, 4), cont [[0, 0], [1, 1], [1, 0]]; recurrent_param { num_output: 5 weight_filler { type: "uniform"
+             min: -0.1 max: 0.1 } }
     Source:  BVLC Caffe, recurrent_layer.cpp and rnn_layer.cpp.
     """
 

@@ -133,22 +133,27 @@ def _winners(xp: Any, image: Any, region: _Region) -> tuple[Any, Any]:
     Columns go first: the winner of the rows that follow is then the first in scan order.
     """
     rows, cols = region.rows, region.cols
-    best, col = _reduce(xp, image[rows.span][:, cols.places].transpose(2, 0, 1, 3))
-    best, row = _reduce(xp, best[rows.places - rows.span.start].transpose(1, 0, 2, 3))
-    y = xp.asarray(rows.places)[xp.arange(len(rows.places))[:, None, None], row]
-    step = xp.take_along_axis(col, y - rows.span.start, axis=0)
-    x = xp.asarray(cols.places)[xp.arange(len(cols.places))[:, None], step]
-    empty = rows.empty[:, None] | cols.empty
-    won = (best > _LOWEST) & ~xp.asarray(empty)[:, :, None] & (y <= rows.last) & (x <= cols.last)
     _, width, channels = image.shape
-    return (y * width + x) * channels + xp.arange(channels), won
+    best, at = _reduce(
+        xp, image[rows.span][:, cols.places], xp.asarray(cols.places)[None, :, :, None], axis=2
+    )
+    at += xp.arange(rows.span.start, rows.span.stop)[:, None, None] * width
+    places = rows.places - rows.span.start
+    best, at = _reduce(xp, best[places], at[places], axis=1)
+    won = (best > _LOWEST) & ~xp.asarray(rows.empty[:, None] | cols.empty)[:, :, None]
+    won &= at < (rows.last + 1) * width
+    if cols.span.stop > cols.last + 1:
+        won &= at % width <= cols.last
+    return at * channels + xp.arange(channels), won
 
 
-def _reduce(xp: Any, values: Any) -> tuple[Any, Any]:
-    """Maximum over axis 0 and the first index that has it."""
-    best, first = values[0].copy(), xp.zeros(values.shape[1:], "int32")
-    for i in range(1, len(values)):
-        better = values[i] > best
-        xp.maximum(best, values[i], out=best)
-        xp.maximum(first, better * first.dtype.type(i), out=first)  # indices rise: the last better one stays
-    return best, first
+def _reduce(xp: Any, values: Any, places: Any, axis: int) -> tuple[Any, Any]:
+    """The maximum along an axis and the place of the first that has it. Places rise and are not negative."""
+    values, places = xp.moveaxis(values, axis, 0), xp.moveaxis(places, axis, 0)
+    best = values[0].copy()
+    at = xp.zeros(best.shape, places.dtype) + places[0]
+    for value, place in zip(values[1:], places[1:], strict=True):
+        better = value > best
+        xp.maximum(best, value, out=best)
+        xp.maximum(at, better * place, out=at)
+    return best, at

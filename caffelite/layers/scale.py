@@ -20,6 +20,7 @@ class Scale(Layer):
     Tops:    y, as x.
     Params:  W (one bottom; 1 without a filler), b of the same shape with ``bias_term: true`` (0).
     Raises:  NetError for bad axes; ShapeError if scale does not lie along x.
+    Example: x (1, 3, 4, 4); scale_param { bias_term: true }
     Source:  BVLC Caffe, scale_layer.cpp.
     """
 

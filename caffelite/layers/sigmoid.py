@@ -12,6 +12,7 @@ class Sigmoid(Elementwise):
 
     Bottoms: x, any shape.
     Tops:    y, as x.
+    Example: x [[0, 2]]
     Source:  BVLC Caffe, sigmoid_layer.cpp.
     """
 

@@ -15,6 +15,7 @@ class Silence(Layer):
     Bottoms: x, any number.
     Tops:    none.
     Gradient: none, which counts as zero.
+    Example: x (2, 3)
     Source:  BVLC Caffe, silence_layer.cpp.
     """
 

@@ -17,6 +17,7 @@ class Slice(Layer):
     Tops:    y, one for each part.
     Raises:  NetError for slice points that do not rise, lie outside x or are not one fewer than the tops;
              ShapeError if x has no equal parts.
+    Example: x (2, 6) -> a, b; slice_param { axis: 1 slice_point: 2 }
     Source:  BVLC Caffe, slice_layer.cpp.
     """
 

@@ -21,6 +21,7 @@ class Softmax(Layer):
 
     Bottoms: x, any shape with at least ``axis`` + 1 axes.
     Tops:    y, as x.
+    Example: x [[1, 2, 3]]
     Source:  BVLC Caffe, softmax_layer.cpp.
     """
 

@@ -15,6 +15,7 @@ class Split(Layer):
     Bottoms: x, any shape.
     Tops:    y, any number, as x.
     Gradient: the sum of the tops' gradients.
+    Example: x (2, 3) -> a, b
     Source:  BVLC Caffe, split_layer.cpp.
     """
 

@@ -13,6 +13,7 @@ class Swish(Elementwise):
 
     Bottoms: x, any shape.
     Tops:    y, as x.
+    Example: x [[1, -2]]
     Source:  BVLC Caffe, swish_layer.cpp. Ramachandran et al., "Searching for activation functions", 2017.
     """
 

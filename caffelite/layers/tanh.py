@@ -12,6 +12,7 @@ class TanH(Elementwise):
 
     Bottoms: x, any shape.
     Tops:    y, as x.
+    Example: x [[0, 2]]
     Source:  BVLC Caffe, tanh_layer.cpp.
     """
 

@@ -13,6 +13,7 @@ class Threshold(Elementwise):
     Bottoms: x, any shape.
     Tops:    y, as x.
     Gradient: none.
+    Example: x [[0.3, 0.7]]; threshold_param { threshold: 0.5 }
     Source:  BVLC Caffe, threshold_layer.cpp.
     """
 

@@ -17,6 +17,7 @@ class Tile(Layer):
     Tops:    y.
     Gradient: the sum of the tiles' gradients.
     Raises:  NetError unless tiles >= 1.
+    Example: x [[1, 2]]; tile_param { axis: 1 tiles: 3 }
     Source:  BVLC Caffe, tile_layer.cpp.
     """
 

@@ -25,11 +25,12 @@ _PACKAGE = "caffelite."
 class Field:
     """One field as the text reader and writer need it.
 
-    ``kind`` is protobuf's word (``int32``, ``float``, ``string``, ``enum``, ``message`` ...); ``type`` names
+    ``number`` is that of the binary format, ``kind`` is protobuf's word (``int32``, ``float``, ``string``, ``enum``, ``message`` ...); ``type`` names
     the message or enum; ``values`` are the names and numbers of an enum, in the order of the schema.
     """
 
     name: str
+    number: int
     kind: str
     repeated: bool
     required: bool
@@ -187,6 +188,7 @@ def _field(proto: Any, enums: dict[str, dict[str, int]]) -> Field:
     type_ = proto.type_name.removeprefix("." + _PACKAGE)
     return Field(
         name=proto.name,
+        number=proto.number,
         kind=kind,
         repeated=proto.label == FieldDescriptorProto.LABEL_REPEATED,
         required=proto.label == FieldDescriptorProto.LABEL_REQUIRED,
