@@ -1,7 +1,8 @@
-"""What losses share: what they divide by, and labels."""
+"""What losses share: what they divide by, labels, and weights of classes, items and elements."""
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 from caffelite.errors import DataError, layer_message
@@ -65,6 +66,58 @@ class Labels:
         """True at each label's class, of the scores' shape."""
         classes = xp.arange(shape[axis]).reshape(-1, *(1,) * (len(shape) - axis - 1))
         return classes == self.index
+
+
+class ClassWeights:
+    """Weights of classes, from ``loss_param``: what the loss of a label of each class is multiplied with.
+
+    ``class_weighting`` names one a class. SegNet's prototxts say ``weight_by_label_freqs: true`` beside it;
+    ``weight_by_label_freqs: false`` switches it off. ``true`` alone is SegNet's first form: 1 / how often the class
+    occurs among the batch's labels.
+    """
+
+    def __init__(self, layer: Layer):
+        p = layer.spec.loss_param
+        off = p.HasField("weight_by_label_freqs") and not p.weight_by_label_freqs
+        self.values = () if off else tuple(p.class_weighting)
+        self.by_count = p.weight_by_label_freqs and not self.values
+        for value in self.values:
+            if not 0 <= value < inf:
+                raise layer.error("class_weighting >= 0", f"{value:g}", field="class_weighting")
+
+    def check(self, layer: Layer, classes: int) -> None:
+        """Raises NetError unless there are as many weights as classes."""
+        if self.values and len(self.values) != classes:
+            raise layer.error(
+                f"one class_weighting for each of {classes} classes",
+                len(self.values),
+                field="class_weighting",
+            )
+
+    def of(self, xp: Any, labels: Labels, dtype: Any) -> Any:
+        """The weight of each label, shaped as ``labels.index``; None if all weigh 1."""
+        if self.values:
+            return xp.asarray(self.values, dtype)[labels.index]
+        if not self.by_count:
+            return None
+        index = labels.index if labels.keep is None else labels.index[labels.keep]
+        counts = xp.bincount(index.reshape(-1), minlength=1)
+        return 1 / xp.maximum(counts, 1).astype(dtype)[labels.index]  # ignored labels have index 0
+
+
+def check_weights(layer: Layer, weight: Shape, items: int, elements: int, what: str) -> None:
+    """Raises ShapeError unless there is one weight for each of ``elements``, or for each of ``items``."""
+    if count(weight) not in (items, elements):
+        raise layer.shape_error(
+            f"one weight for each of {elements} {what}, or for each of {items} items", f"weight={weight}"
+        )
+
+
+def spread(weight: Any, shape: Shape) -> Any:
+    """Weights of the elements of ``shape`` in that shape; those of its items so that they broadcast to it."""
+    if weight.size == count(shape):
+        return weight.reshape(shape)
+    return weight.reshape(shape[0], *(1,) * (len(shape) - 1))
 
 
 def _out_of_range(layer: Layer, label: Any, index: int, classes: int, ignore: int | None) -> DataError:

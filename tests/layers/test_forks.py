@@ -22,7 +22,7 @@ CONVOLUTION = "num_output: 2 kernel_size: 1"
         ("InnerProduct", "inner_product_param { num_output: 2 normalize: true }", 1),
         ("BatchNorm", "batch_norm_param { scale_bias: true }", 1),
         ("BatchNorm", 'batch_norm_param { scale_filler { type: "constant" } }', 1),
-        ("SoftmaxWithLoss", "loss_param { class_weighting: 0.5 class_weighting: 2 }", 2),
+        ("SigmoidCrossEntropyLoss", "loss_param { class_weighting: 0.5 class_weighting: 2 }", 2),
         ("SoftmaxWithLoss", "softmax_param { class_weight: 0.5 }", 2),
         ("Pooling", "pooling_param { kernel_size: 2 avg_include_pad: false }", 1),
     ],

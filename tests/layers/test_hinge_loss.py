@@ -40,3 +40,26 @@ def test_label_out_of_range():
 def test_one_axis(message):
     text = message("HingeLoss", "", [(3,), (3,)])
     assert text == "layer 'layer' (HingeLoss): expected x (N, *S) with at least 2 axes, got x=(3,)"
+
+
+@pytest.mark.parametrize("norm", ["L1", "L2"])
+def test_weights(norm):
+    text, x, label = f"hinge_loss_param {{ norm: {norm} }}", np.array([[0.5, -2.0], [0.1, 0.2]]), [0, 1]
+    items = [run_layer("HingeLoss", text, [x[i : i + 1], label[i : i + 1]], dy=[1]) for i in range(2)]
+    run = run_layer("HingeLoss", text, [x, label, [3, 0.5]], dy=[1])
+    np.testing.assert_allclose(run.y[0], (3 * items[0].y[0] + 0.5 * items[1].y[0]) / 2)
+    np.testing.assert_allclose(run.dx[0], [3 * items[0].dx[0][0] / 2, 0.5 * items[1].dx[0][0] / 2])
+    ones, plain = run_layer("HingeLoss", text, [x, label, [1, 1]]), run_layer("HingeLoss", text, [x, label])
+    assert ones.y[0] == plain.y[0]
+
+
+@pytest.mark.parametrize("norm", ["L1", "L2"])
+@pytest.mark.parametrize("weight", [(3,), (3, 5)])
+def test_checks_of_weights(norm, weight):
+    check_layer("HingeLoss", f"hinge_loss_param {{ norm: {norm} }}", [(3, 5), (3,), weight], labels={1: 5})
+
+
+def test_wrong_number_of_weights(message):
+    assert message("HingeLoss", "", [(3, 4), (3,), (4,)]).endswith(
+        "expected one weight for each of 12 scores, or for each of 3 items, got weight=(4,)"
+    )

@@ -62,3 +62,33 @@ def test_shapes(message):
         "layer 'layer' (SigmoidCrossEntropyLoss): expected x and target with as many items of as many elements, "
         "got x=(3, 5), target=(3, 4)"
     )
+
+
+def test_weights():
+    x, target = np.array([[0.0, 1, -2], [3, 0, 1]]), np.array([[1, 0, 0.5], [0, 1, 9]])
+    text = "loss_param { ignore_label: 9 normalization: VALID }"
+    plain = [
+        run_layer("SigmoidCrossEntropyLoss", text, [x, t], dy=[1]) for t in (target, [[1, 0, 0.5], [9, 9, 9]])
+    ]
+    first = plain[1].y[0] * 3 / 5  # the loss of the first item alone
+    item = run_layer("SigmoidCrossEntropyLoss", text, [x, target, [2, 0]], dy=[1])
+    np.testing.assert_allclose(item.y[0], 2 * first)
+    np.testing.assert_allclose(item.dx[0], plain[0].dx[0] * [[2], [0]])
+    weight = np.array([[2, 0, 1], [0, -1, 5]])
+    element = run_layer("SigmoidCrossEntropyLoss", text, [x, target, weight], dy=[1])
+    np.testing.assert_allclose(element.dx[0], plain[0].dx[0] * weight)
+    ones = run_layer("SigmoidCrossEntropyLoss", text, [x, target, np.ones((2, 3))], dy=[1])
+    assert ones.y[0] == plain[0].y[0]
+    np.testing.assert_array_equal(ones.dx[0], plain[0].dx[0])
+
+
+@pytest.mark.parametrize("weight", [(3,), (3, 2, 3, 4)])
+def test_checks_of_weights(weight):
+    check_layer("SigmoidCrossEntropyLoss", "", [(3, 2, 3, 4), (3, 2, 3, 4), weight])
+
+
+def test_wrong_number_of_weights(message):
+    assert message("SigmoidCrossEntropyLoss", "", [(3, 4), (3, 4), (4,)]) == (
+        "layer 'layer' (SigmoidCrossEntropyLoss): expected one weight for each of 12 elements, or for each of 3 items, "
+        "got weight=(4,)"
+    )

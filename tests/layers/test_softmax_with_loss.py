@@ -102,3 +102,97 @@ def test_wrong_number_of_labels(message):
 )
 def test_labels_are_cut_before_they_are_judged(fields, labels, cut):
     assert loss(fields, labels).y[0] == loss(fields, cut).y[0]
+
+
+# -- weights ---------------------------------------------------------------------------------------------------
+
+LOSSES = -np.log([0.75, 0.75, 0.5])  # of labels 1, 0, 1
+WEIGHTS = "class_weighting: 2 class_weighting: 10"
+
+
+@pytest.mark.parametrize(
+    ("fields", "weights"),
+    [
+        (WEIGHTS, [10, 2, 10]),
+        (f"{WEIGHTS} weight_by_label_freqs: true", [10, 2, 10]),  # as SegNet's prototxts say it
+        (f"{WEIGHTS} weight_by_label_freqs: false", [1, 1, 1]),
+        ("weight_by_label_freqs: true", [1 / 2, 1, 1 / 2]),  # SegNet's first form
+    ],
+)
+@pytest.mark.parametrize(("normalization", "divisor"), [("VALID", 3), ("NONE", 1)])
+def test_class_weights(fields, weights, normalization, divisor):
+    run = loss(f"{fields} normalization: {normalization}", dy=[1])
+    plain = loss("normalization: NONE", dy=[1])
+    np.testing.assert_allclose(run.y[0], (weights * LOSSES).sum() / divisor)
+    np.testing.assert_allclose(run.dx[0], plain.dx[0] * np.reshape(weights, (3, 1)) / divisor)
+
+
+@pytest.mark.parametrize(
+    ("fields", "weights"), [("weight_by_label_freqs: true", [1, 1, 1]), (WEIGHTS, [10, 2, 10])]
+)
+def test_class_weights_and_ignored_labels(fields, weights):
+    run = loss(f"{fields} ignore_label: 255", labels=(1, 0, 255), dy=[1])
+    np.testing.assert_allclose(run.y[0], (weights * LOSSES)[:2].sum() / 2)
+    assert not run.dx[0][2].any()
+    assert loss(f"{fields} ignore_label: 255", labels=(255,) * 3).y[0] == 0
+
+
+@pytest.mark.parametrize("normalization", ["VALID", "FULL", "BATCH_SIZE", "NONE"])
+def test_weights_of_one_change_nothing(normalization):
+    fields = f"normalization: {normalization} ignore_label: 0"
+    plain = loss(fields, dy=[1])
+    weighted = run_layer(
+        "SoftmaxWithLoss",
+        f"loss_param {{ {fields} class_weighting: 1 class_weighting: 1 }}",
+        [SCORES, [1, 0, 1], [1, 1, 1]],
+        dy=[1],
+    )
+    assert weighted.y[0] == plain.y[0]
+    np.testing.assert_array_equal(weighted.dx[0], plain.dx[0])
+
+
+def test_a_weight_for_each_label():
+    weights = np.array([3, 0, -1])
+    run = run_layer("SoftmaxWithLoss", "", [SCORES, [1, 0, 1], weights], dy=[3])
+    np.testing.assert_allclose(run.y[0], (weights * LOSSES).sum() / 3)  # 0 counts: 3 labels, not 2
+    np.testing.assert_allclose(run.dx[0], weights[:, None] * loss(dy=[3]).dx[0])
+    assert run.dx[2] is None
+    both = run_layer("SoftmaxWithLoss", f"loss_param {{ {WEIGHTS} }}", [SCORES, [1, 0, 1], weights])
+    np.testing.assert_allclose(both.y[0], (weights * [10, 2, 10] * LOSSES).sum() / 3)
+
+
+def test_a_weight_for_each_item_holds_for_all_its_places():
+    rng = np.random.default_rng(0)
+    x, label = rng.normal(size=(2, 3, 4, 5)), rng.integers(0, 3, (2, 1, 4, 5))
+    item = run_layer("SoftmaxWithLoss", "", [x, label, [2, 7]], dy=[1])
+    place = run_layer(
+        "SoftmaxWithLoss", "", [x, label, np.broadcast_to([[[[2]]], [[[7]]]], label.shape)], dy=[1]
+    )
+    np.testing.assert_allclose(item.y[0], place.y[0])
+    np.testing.assert_allclose(item.dx[0], place.dx[0])
+
+
+@pytest.mark.parametrize("fields", ["", "weight_by_label_freqs: true", "class_weighting: [1, 2, 0, 0.5]"])
+def test_checks_of_weights(fields):
+    text = f"loss_param {{ ignore_label: 1 {fields} }}"
+    check_layer("SoftmaxWithLoss", text, [(3, 4), (3,), (3,)], labels={1: 4})
+    check_layer("SoftmaxWithLoss", text, [(2, 4, 3, 5), (2, 1, 3, 5), (2, 1, 3, 5)], labels={1: 4}, tops=2)
+    check_layer("SoftmaxWithLoss", text + "softmax_param { axis: -1 }", [(2, 3, 4), (6,), (2,)], labels={1: 4})
+
+
+@pytest.mark.parametrize(
+    ("fields", "shapes", "text"),
+    [
+        ("class_weighting: 1", [(3, 4), (3,)], "one class_weighting for each of 4 classes, got 1"),
+        ("class_weighting: -1", [(3, 1), (3,)], "class_weighting >= 0, got -1"),
+        ("class_weighting: nan", [(3, 1), (3,)], "class_weighting >= 0, got nan"),
+        (
+            "",
+            [(3, 4, 2), (3, 2), (3, 4, 2)],
+            "one weight for each of 6 labels, or for each of 3 items, got weight=(3, 4, 2)",
+        ),
+    ],
+)
+def test_bad_weights(message, fields, shapes, text):
+    got = message("SoftmaxWithLoss", f"loss_param {{ {fields} }}", shapes)
+    assert got == f"layer 'layer' (SoftmaxWithLoss): expected {text}"
