@@ -273,7 +273,9 @@ class Solver:
     def test(self, index: int = 0) -> Scores | None:
         """Tests one net over its ``test_iter`` batches and logs the scores; None if asked to stop."""
         self._lines.testing(self.iter, index)
-        scores = run_test(self.test_nets[index], self.param.test_iter[index], self._honour_requests)
+        net = self.test_nets[index]
+        with debug_info(net, self._lines.log, self.param.debug_info):
+            scores = run_test(net, self.param.test_iter[index], self._honour_requests)
         if scores is None:
             self._lines.message("Test interrupted.", "solver.cpp:389")
             return None

@@ -204,6 +204,14 @@ def test_debug_info_on_display_iterations(make, records):
     assert not solver.net.hooks
 
 
+def test_debug_info_of_every_test_batch(make, records):
+    solver = make(TESTED + "debug_info: true", observe=False)
+    solver.test()
+    lines = records.texts("debug")
+    assert len([line for line in lines if line.startswith("    [Forward] Layer loss, top blob loss")]) == 2
+    assert not any("[Backward]" in line for line in lines)
+
+
 # -- tests --------------------------------------------------------------------------------------------------
 
 
