@@ -167,7 +167,7 @@ def _table(cls: type[Layer]) -> Iterator[str]:
     yield "|---|---|---|---|"
     notes = comments(message_name(cls))
     for field in known_fields(cls):
-        yield f"| `{field.name}` | {values(field)} | {default(cls, field)} | {notes.get(field.name, '')} |"
+        yield f"| `{field.name}` | {values(cls, field)} | {default(cls, field)} | {notes.get(field.name, '')} |"
 
 
 def message_name(cls: type[Layer]) -> str:
@@ -182,9 +182,11 @@ def known_fields(cls: type[Layer]) -> list[Field]:
     return [f for f in message_type(name).fields.values() if f.number <= limit or f.name in cls.extensions]
 
 
-def values(field: Field) -> str:
-    """What may stand in a field, for a table cell."""
-    kind = ", ".join(field.values) if field.kind == "enum" else field.type or field.kind
+def values(cls: type[Layer], field: Field) -> str:
+    """What may stand in a field, for a table cell; values of an enum that only forks know are left out."""
+    notes = comments(message_name(cls))
+    own = [name for name in field.values if not notes.get(name, "") or name in cls.extensions]
+    kind = ", ".join(own) if field.kind == "enum" else field.type or field.kind
     return f"{kind}, repeated" if field.repeated else kind
 
 
@@ -206,12 +208,12 @@ def default(cls: type[Layer], field: Field) -> str:
 
 @cache
 def comments(name: str) -> dict[str, str]:
-    """What ``caffe.proto`` says behind the fields of a message."""
+    """What ``caffe.proto`` says behind the fields of a message and the values of its enums."""
     text = proto_file().read_text(encoding="utf-8")
     start = text.index(f"message {name} {{")
     body = text[start : text.index("\n}", start)]
-    found = re.findall(r"^  \w+ [\w.]+ (\w+) = \d+[^;]*;[ \t]*(?://[ \t]*(.*))?$", body, re.MULTILINE)
-    return {field: note.strip() for field, note in found}
+    found = re.findall(r"^ +(?:\w+ [\w.]+ )?(\w+) = \d+[^;]*;[ \t]*(?://[ \t]*(.*))?$", body, re.MULTILINE)
+    return {name: note.strip() for name, note in found}
 
 
 # -- files that examples read -------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ def _one(type_: str) -> Iterator[str]:
     if cls.message:
         yield ""
         yield f"{cls.message}:"
-        body = [(f.name, pages.values(f), pages.default(cls, f)) for f in pages.known_fields(cls)]
+        body = [(f.name, pages.values(cls, f), pages.default(cls, f)) for f in pages.known_fields(cls)]
         yield from (f"  {line}" for line in table(("field", "values", "default"), body))
     if "Example" in pages.sections(cls):
         yield ""

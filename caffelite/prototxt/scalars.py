@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 
 from caffelite.prototxt.schema import Field
 from caffelite.prototxt.suggest import suggestion
@@ -121,7 +122,7 @@ def _enum(field: Field, token: Token, negative: bool) -> int:
     if not negative and kind == "word" and text in field.values:
         return field.values[text]
     if kind == "number" and _INTEGER.fullmatch(text):
-        number = _integer(Field(field.name, "int32", False, False, "", {}), token, negative)
+        number = _integer(replace(field, kind="int32"), token, negative)
         if number in field.values.values():
             return number
     names = list(field.values)

@@ -117,8 +117,8 @@ def test_an_unclosed_quote_is_one_problem(run: Run) -> None:
 
 
 def test_a_type_that_is_known_by_name(run: Run) -> None:
-    result = run("layers", "PriorBox")
-    assert "'PriorBox' is a layer of SSD that caffelite does not have yet" in result.err
+    result = run("layers", "MultiBoxLoss")
+    assert "'MultiBoxLoss' is a layer of SSD that caffelite does not have yet" in result.err
     assert result.code == 2
 
 
