@@ -132,7 +132,7 @@ def test_in_place_needs_the_same_position(refused) -> None:
             layer("s", "Convolution", "x x", "s", "convolution_param { num_output: 1 kernel_size: 1 }"),
             "as many tops as bottoms",
         ),
-        (layer("s", "EuclideanLoss", "x", ""), "expected 2 bottom blob(s) (x, target), got 1"),
+        (layer("s", "EuclideanLoss", "x", ""), "expected 2 to 3 bottom blob(s) (x, target, weight), got 1"),
     ],
 )
 def test_counts(refused, text: str, expected: str) -> None:

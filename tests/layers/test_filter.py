@@ -66,3 +66,14 @@ def test_in_a_net_whose_selection_changes_and_may_be_empty():
 )
 def test_bad_shapes(message, shapes, tops, text):
     assert message("Filter", "", shapes, tops=tops) == f"layer 'layer' (Filter): expected {text}"
+
+
+def test_where_memory_is_shared_a_pass_is_the_same():
+    seen, arena = Model(parse_net(NET), 0, seed=1), Model(parse_net(NET), 0, seed=1, observe=False)
+    for selector in ([1, 1, 0, 1], [0, 0, 1, 0], [0, 0, 0, 0], [1, 1, 1, 1]):
+        for net in (seen, arena):
+            net.input("x")[...], net.input("t")[...], net.input("s")[...] = X, 1, selector
+            net.clear_grads()
+        assert seen.forward() == arena.forward()
+        seen.backward(), arena.backward()
+        np.testing.assert_array_equal(seen.params["ip"][0].grad, arena.params["ip"][0].grad)

@@ -166,6 +166,7 @@ def test_stochastic_draws_by_size():
         ("kernel_size: 2 kernel_h: 2 kernel_w: 2", "either kernel_size or kernel_h and kernel_w, got both"),
         ("kernel_h: 2", "both kernel_h and kernel_w, got one"),
         ("pad_w: 1 kernel_size: 2", "both pad_h and pad_w, got one"),
+        ("kernel_size: 2 kernel_h: 2", "both kernel_h and kernel_w, got one"),
         ("kernel_size: 2 kernel_size_3d: 2", "either kernel_size or kernel_size_3d, got both"),
         ("kernel_size: 2 stride_3d: 2", "stride_3d only with 1 spatial axes, got 2 axes"),
         ("global_pooling: true kernel_size_3d: 2", "no kernel size with global_pooling: true, got one"),

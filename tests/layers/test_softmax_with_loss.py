@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from caffelite.errors import DataError
+from caffelite.model import Model
+from caffelite.prototxt.source import parse_net
 from caffelite.testing import check_layer, run_layer
 
 SCORES = np.log([[1.0, 3.0], [3.0, 1.0], [1.0, 1.0]])  # p = (1/4, 3/4), (3/4, 1/4), (1/2, 1/2)
@@ -177,7 +179,9 @@ def test_checks_of_weights(fields):
     text = f"loss_param {{ ignore_label: 1 {fields} }}"
     check_layer("SoftmaxWithLoss", text, [(3, 4), (3,), (3,)], labels={1: 4})
     check_layer("SoftmaxWithLoss", text, [(2, 4, 3, 5), (2, 1, 3, 5), (2, 1, 3, 5)], labels={1: 4}, tops=2)
-    check_layer("SoftmaxWithLoss", text + "softmax_param { axis: -1 }", [(2, 3, 4), (6,), (2,)], labels={1: 4})
+    check_layer(
+        "SoftmaxWithLoss", text + "softmax_param { axis: -1 }", [(2, 3, 4), (6,), (2,)], labels={1: 4}
+    )
 
 
 @pytest.mark.parametrize(
@@ -196,3 +200,28 @@ def test_checks_of_weights(fields):
 def test_bad_weights(message, fields, shapes, text):
     got = message("SoftmaxWithLoss", f"loss_param {{ {fields} }}", shapes)
     assert got == f"layer 'layer' (SoftmaxWithLoss): expected {text}"
+
+
+NET = """
+layer { name: "in" type: "Input" top: "x" top: "label" top: "weight" input_param { shape { dim: 4 dim: 3 } shape { dim: 4 } shape { dim: 4 } } }
+layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip" inner_product_param { num_output: 5 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" %s top: "loss" }
+"""
+
+
+@pytest.mark.parametrize("observe", [True, False])
+def test_training_with_weights_is_training_on_the_items_of_weight_one(observe):
+    """An item of weight 0 counts for nothing but the divisor."""
+    grads = []
+    for third, fields in (
+        ('bottom: "weight"', ""),
+        ("", "loss_param { ignore_label: 4 normalization: FULL }"),
+    ):
+        net = Model(parse_net(NET % f"{third} {fields}"), 0, seed=1, observe=observe)
+        net.input("x")[...] = np.arange(12).reshape(4, 3) / 12
+        net.input("label")[...], net.input("weight")[...] = [0, 4, 2, 3], [1, 0, 1, 1]
+        net.forward()
+        net.clear_grads()
+        net.backward()
+        grads.append(net.params["ip"][0].grad.copy())
+    np.testing.assert_allclose(grads[0], grads[1], rtol=1e-5)
