@@ -351,8 +351,7 @@ class Solver:
         Raises MissingFileError, WeightsError, NetError and DataError with what was expected and found;
         weights, history and ``iter`` are then as before.
         """
-        updater = self._updater
-        learnables = self.net.learnables
+        updater, learnables = self._updater, self.net.learnables
         state = read_state(path, learnables, updater.rule.histories, self.param.type)
         found = find_weights(path, state, self._root, learnables) if state.learned_net else None
         self._restore_extra(state.extra)
