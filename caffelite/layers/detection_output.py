@@ -59,19 +59,12 @@ class DetectionOutput(Layer):
         if len(prior) < 3 or prior[1] != 2 or count(prior, 2) % 4 or not prior[0]:
             raise self.shape_error("prior (1, 2, P * 4)", f"prior={prior}")
         priors, classes = count(prior, 2) // 4, self.p.num_classes
-        places = priors * 4 * (1 if self.p.share_location else classes)
-        if (
-            not loc
-            or not conf
-            or loc[0] != conf[0]
-            or count(loc, 1) != places
-            or count(conf, 1) != priors * classes
-        ):
-            expected = (
-                f"loc (N, {places}) and conf (N, {priors * classes}) for {priors} priors, {classes} classes"
-            )
-            fix = "" if len(conf) < 3 else "Flatten, with axis: 1, goes before this layer"
-            raise self.shape_error(expected, f"loc={loc}, conf={conf}", fix)
+        places = 1 if self.p.share_location else classes
+        wanted = [(conf[:1], priors * places * 4), (conf[:1], priors * classes)]
+        if not conf or [(shape[:1], count(shape, 1)) for shape in (loc, conf)] != wanted:
+            sizes = f"loc (N, {wanted[0][1]}) and conf (N, {wanted[1][1]})"
+            expected = f"{sizes} for {priors} priors and {classes} classes"
+            raise self.shape_error(expected, f"loc={loc}, conf={conf}")
         return [(1, 1, 1, 7)]
 
     def measure(self, xp: Any, loc: Any, conf: Any, prior: Any) -> list[Shape]:
@@ -89,19 +82,24 @@ class DetectionOutput(Layer):
         y[0, 0] = self.session["rows"]
 
     def _decoded(self, xp: Any, loc: Any, prior: Any) -> Any:
-        """(N, L, P, 4)"""
+        """The boxes (N, L, P, 4). Raises DataError for priors that the code divides by, if they are empty."""
         priors, variances = prior[0].reshape(2, -1, 4)
         if self.code != "CORNER":
-            bad = ~(priors[:, 2:] > priors[:, :2]).all(axis=1)
-            if bad.any():
-                at = int(bad.argmax())
-                text = "expected priors with width and height"
-                got = f"{tuple(round(value, 6) for value in priors[at].tolist())} as prior {at}"
-                fix = "min_size of PriorBox is cut to whole pixels; with clip: true boxes outside the image vanish"
-                raise DataError(layer_message(self.name, self.type, self.location(), text, got, fix))
+            self._check_sizes(priors)
         places = 1 if self.p.share_location else self.p.num_classes
         loc = loc.reshape(len(loc), len(priors), places, 4).transpose(0, 2, 1, 3)
         return decode(xp, self.code, loc, priors, None if self.p.variance_encoded_in_target else variances)
+
+    def _check_sizes(self, priors: Any) -> None:
+        good = (priors[:, 2:] > priors[:, :2]).all(axis=1)
+        if not good.all():
+            at = int(good.argmin())
+            expected = "expected priors with width and height"
+            got = f"({', '.join(f'{value:g}' for value in priors[at].tolist())}) as prior {at}"
+            fix = (
+                "min_size of PriorBox is cut to whole pixels; with clip: true boxes outside the image vanish"
+            )
+            raise DataError(layer_message(self.name, self.type, self.location(), expected, got, fix))
 
     def _found(self, xp: Any, item: int, boxes: Any, scores: Any) -> Any:
         """Rows of the detections in one item, from boxes (L, P, 4) and scores (num_classes, P)."""

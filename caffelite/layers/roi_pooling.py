@@ -72,7 +72,8 @@ class ROIPooling(Layer):
         for i, region in enumerate(self._regions(rois, x.shape)):
             if region.rows.reach and region.cols.reach:
                 at, won = _winners(xp, image[region.item], region)
-                xp.add.at(total[region.item].reshape(-1), at, gradient[i] * won)
+                flat = total[region.item].reshape(-1)  # NumPy is fast on flat arrays alone
+                xp.add.at(flat, at.reshape(-1), (gradient[i] * won).reshape(-1))
         dx[...] = total.transpose(0, 3, 1, 2)
 
     def _regions(self, rois: Any, x: Shape) -> Iterator[_Region]:

@@ -225,7 +225,7 @@ def test_a_label_map_alone_writes_nothing():
 def test_bad_shapes(message, shapes):
     found = message("DetectionOutput", text(), shapes)
     assert (
-        "expected loc (N, 160) and conf (N, 160) for 40 priors, 4 classes" in found
+        "expected loc (N, 160) and conf (N, 160) for 40 priors and 4 classes" in found
         or "expected prior" in found
     )
 
