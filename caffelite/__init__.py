@@ -41,33 +41,32 @@ _HOMES = {
     "NCCL": "caffelite.pycaffe",
     "Timer": "caffelite.pycaffe",
     "Layer": "caffelite.python_layer",
+    "Classifier": "caffelite.classifier",
+    "Detector": "caffelite.detector",
+    "NetSpec": "caffelite.net_spec",
+    "to_proto": "caffelite.net_spec",
     "install_as_caffe": "caffelite.as_caffe",
     "register": "caffelite.layers.registry",
     "CaffeliteError": "caffelite.errors",
 }
 
-_MODULES = (
-    "_caffe",
-    "layers",
-    "params",
-    "proto",
-    "pycaffe",
-)  # reached without an import of their own, as in pycaffe
-
-_NOT_YET = (  # pycaffe's other names
-    "Classifier", "Detector", "NetSpec", "classifier", "coord_map", "detector", "draw", "io", "net_spec", "to_proto",
+_MODULES = (  # reached without an import of their own, as in pycaffe
+    "_caffe", "classifier", "coord_map", "detector", "draw", "export", "io", "layers", "net_spec", "params", "proto", "pycaffe",
 )  # fmt: skip
 
 __all__ = ["TEST", "TRAIN", "__version__", *_HOMES]
 
 if TYPE_CHECKING:
     from caffelite.as_caffe import install_as_caffe
+    from caffelite.classifier import Classifier
     from caffelite.defaults import set_mode_cpu, set_mode_gpu, set_random_seed
+    from caffelite.detector import Detector
     from caffelite.errors import CaffeliteError
     from caffelite.layers.registry import register
     from caffelite.logs.log import init_log
     from caffelite.model import Model
     from caffelite.net import Net
+    from caffelite.net_spec import NetSpec, to_proto
     from caffelite.predict import Predictor, load
     from caffelite.pycaffe import (
         NCCL,
@@ -93,8 +92,6 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name in _NOT_YET:
-        raise AttributeError(f"caffelite does not have pycaffe's '{name}' yet")
     if name in _MODULES:
         return importlib.import_module(f"caffelite.{name}")
     if name not in _HOMES:

@@ -229,3 +229,12 @@ class _Gradient:
 
     def release(self) -> None:
         self._memory, self.cleared = None, True
+
+
+def __getattr__(name: str) -> Any:
+    """``from caffe import params as P`` and ``P.Pooling.MAX``: this module is pycaffe's pseudo-module too."""
+    if not name[:1].isupper():
+        raise AttributeError(f"module 'caffelite.params' has no attribute '{name}'")
+    from caffelite import net_spec
+
+    return getattr(net_spec.params, name)

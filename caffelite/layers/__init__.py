@@ -1,13 +1,17 @@
-"""Layers: one file a type. base.py says what a layer declares, registry.py how it is found."""
+"""Layers: one file a type. base.py says what a layer declares, registry.py how it is found.
+
+The package is pycaffe's pseudo-module too: ``from caffe import layers as L`` and ``L.Convolution(...)`` write nets.
+"""
 
 from __future__ import annotations
 
-from typing import NoReturn
+import typing
 
 
-def __getattr__(name: str) -> NoReturn:
-    """``from caffe import layers as L`` is how pycaffe's scripts write nets; they meet this package instead."""
-    not_yet = "caffelite does not have pycaffe's 'layers' (NetSpec) yet"
-    raise AttributeError(
-        not_yet if name[:1].isupper() else f"module 'caffelite.layers' has no attribute '{name}'"
-    )
+def __getattr__(name: str) -> typing.Any:
+    """Types begin with a capital letter, modules of this package with a small one."""
+    if not name[:1].isupper():
+        raise AttributeError(f"module 'caffelite.layers' has no attribute '{name}'")
+    from caffelite import net_spec
+
+    return getattr(net_spec.layers, name)

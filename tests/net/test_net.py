@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections import OrderedDict
 from pathlib import Path
 
@@ -316,16 +315,6 @@ def test_names_that_a_net_has_not(net: Net) -> None:
         assert list(table.copy()) == list(table)
     with pytest.raises(ValueError, match="layer 'prb' is not in list; did you mean 'prob'"):
         net.forward(end="prb")
-
-
-def test_names_of_pycaffe_that_are_not_there_yet() -> None:
-    import caffelite
-
-    for name in ("io", "NetSpec", "Classifier"):
-        with pytest.raises(AttributeError, match=f"caffelite does not have pycaffe's '{name}' yet"):
-            getattr(caffelite, name)
-    with pytest.raises(AttributeError, match="pycaffe's 'layers'"):
-        getattr(importlib.import_module("caffelite.layers"), "Convolution")  # noqa: B009
 
 
 def test_no_gpu_mode() -> None:
