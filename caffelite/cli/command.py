@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from caffelite.cli.flags import Flag, Options
 from caffelite.engine import ENGINES, WORDS
@@ -72,6 +73,16 @@ def apply_engine(options: Options) -> None:
         from caffelite.cpu.threads import set_threads
 
         set_threads(threads)
+
+
+def engine_options(options: Options) -> dict[str, Any]:
+    """What a Model or a Net is made with, as the flags of ``ENGINE`` ask for. Raises what ``apply_engine`` does."""
+    apply_engine(options)
+    return {
+        "engine": options.text("engine"),
+        "precision": options.text("precision"),
+        "seed": options.integer("seed"),
+    }
 
 
 def no_gpu(what: str) -> DeviceError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from caffelite import __version__
 from caffelite.cli.command import EVERYWHERE, Command
@@ -12,23 +12,30 @@ from caffelite.cli.flags import Flag
 _WIDTH = 100
 
 
-def overview(commands: Mapping[str, Command]) -> str:
-    """What ``caffelite`` alone prints."""
-    width = max(map(len, commands))
-    verbs = "\n".join(f"  {verb:<{width}}  {command.summary}" for verb, command in commands.items())
-    return (
-        "caffelite: Caffe that installs with pip and runs today.\n\n"
-        "usage: caffelite VERB [FLAGS]\n\n"
-        f"{verbs}\n\n"
+def overview(groups: Mapping[str, Mapping[str, Command]]) -> str:
+    """What ``caffelite`` alone prints: the verbs of each group."""
+    width = max(len(verb) for commands in groups.values() for verb in commands)
+    parts = [
+        "\n".join(
+            [f"{group}:", *(f"  {verb:<{width}}  {command.summary}" for verb, command in commands.items())]
+        )
+        for group, commands in groups.items()
+    ]
+    return "\n\n".join([
+        "caffelite: Caffe that installs with pip and runs today.",
+        "usage: caffelite VERB [FLAGS]",
+        *parts,
         "'caffelite help VERB' tells more about one. Flags are Caffe's: -solver x, --solver=x, -x, -nox.\n"
-        "First steps: 'caffelite demo' trains a LeNet on handwritten digits, in a minute."
-    )
+        "Caffe's tools and scripts are verbs under their old names too: caffelite compute_image_mean ...\n"
+        "First steps: 'caffelite demo' trains a LeNet on handwritten digits, in a minute.",
+    ])  # fmt: skip
 
 
-def page(verb: str, command: Command) -> str:
-    """What ``caffelite help VERB`` prints."""
+def page(verb: str, command: Command, old_names: Sequence[str] = ()) -> str:
+    """What ``caffelite help VERB`` prints. ``old_names``: what Caffe calls it."""
     usage = " ".join(filter(None, ("usage: caffelite", verb, command.usage, "[FLAGS]")))
     parts = [usage, command.summary[:1].upper() + command.summary[1:] + "."]
+    parts += [f"In Caffe: {', '.join(old_names)}."] if old_names else []
     parts += [_paragraphs(command.text)] if command.text else []
     if command.examples:
         parts.append("Examples:\n" + "\n".join(f"  {example}" for example in command.examples))

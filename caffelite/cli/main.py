@@ -17,14 +17,12 @@ from traceback import print_exception
 from caffelite.cli import help as texts
 from caffelite.cli.command import EVERYWHERE, Command
 from caffelite.cli.flags import Flag, Options, first_word, parse
+from caffelite.cli.verbs import GROUPS, NETS, OLD_NAMES, VERBS, current, old_names
 from caffelite.errors import CaffeliteError, PrototxtError, UsageError
 from caffelite.logs.caffe import FileSink, StderrSink, year_in_prefix
 from caffelite.logs.log import Log, Sink, get_log, level_from_environment
 from caffelite.prototxt.suggest import suggestion
 
-VERBS = (
-    "demo", "train", "test", "time", "device_query", "summary", "check", "show", "layers", "data",
-)  # fmt: skip
 INTERRUPTED = 130
 PIPE_CLOSED = 141
 FAILURES = (CaffeliteError, MemoryError, KeyboardInterrupt)
@@ -37,13 +35,14 @@ _ALIASES = {
     "lint": "check",
 }
 _VERBS_LISTED = f"one of {', '.join(VERBS)}; 'caffelite help' tells what they do"
+_NAMES = (*VERBS, *OLD_NAMES, "help")
 _HELP = ("-h", "-help", "--help", "-helpshort", "--helpshort")
 _VERSION = ("-version", "--version")
 
 
 def command(verb: str) -> Command:
     """A verb's definition."""
-    found: Command = importlib.import_module(f"caffelite.cli.{verb}").COMMAND
+    found: Command = importlib.import_module(f"caffelite.cli.{verb.replace('.', '_')}").COMMAND
     return found
 
 
@@ -72,7 +71,7 @@ def _run(words: list[str]) -> int:
         return _help(rest)
     chosen = command(verb)
     if any(word in _HELP for word in rest):
-        return _print(texts.page(verb, chosen))
+        return _print(texts.page(verb, chosen, old_names(verb)))
     options = parse(rest, chosen.flags + EVERYWHERE)
     _check_words(verb, chosen, options)
     with get_log().to(*_sinks(verb, options, chosen.progress), instead=True) as log:
@@ -88,7 +87,7 @@ def _print(text: str) -> int:
 
 
 def _overview() -> str:
-    return texts.overview({verb: command(verb) for verb in VERBS})
+    return texts.overview({group: {verb: command(verb) for verb in verbs} for group, verbs in GROUPS.items()})
 
 
 def _report(log: Log, error: BaseException, traceback: bool, more: str = "") -> int:
@@ -122,24 +121,24 @@ def _find_verb(words: list[str]) -> tuple[str, list[str]]:
     at = first_word(words, _all_flags(words))
     if at is None:
         raise UsageError(f"expected a verb beside the flags\n  Fix: {_VERBS_LISTED}")
-    verb = words[at]
+    verb, *preset = current(words[at])
     if verb not in (*VERBS, "help"):
-        near = suggestion(verb, (*VERBS, "help"), _ALIASES)
+        near = suggestion(verb, _NAMES, _ALIASES)
         raise UsageError(f"unknown verb '{verb}'{near}\n  Fix: {_VERBS_LISTED}")
-    return verb, words[:at] + words[at + 1 :]
+    return verb, preset + words[:at] + words[at + 1 :]
 
 
 def _all_flags(words: list[str]) -> Iterator[Flag]:
-    """The flags of every verb if the line starts with one: only then it takes them to find the verb."""
+    """The flags that may come before a verb, if the line starts with one: only then it takes them to find it."""
     if words[0].startswith("-"):
-        for verb in VERBS:
+        for verb in NETS:
             yield from command(verb).flags
         yield from EVERYWHERE
 
 
 def _help(words: list[str]) -> int:
     verb = _find_verb(words[:1])[0] if words else "help"
-    return _print(_overview() if verb == "help" else texts.page(verb, command(verb)))
+    return _print(_overview() if verb == "help" else texts.page(verb, command(verb), old_names(verb)))
 
 
 def _check_words(verb: str, chosen: Command, options: Options) -> None:

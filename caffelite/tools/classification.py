@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,13 +20,17 @@ _BEST = 5
 class Classification:
     """A net with the names of its classes. The picture is resized to the net's input, less the mean's mean colour.
 
+    ``options``: ``engine``, ``precision`` and ``seed`` of the Predictor.
+
     Raises:
         NetError: the net has not one input of 1 or 3 channels, or not one output.
         MissingFileError, DataError: files that are missing, damaged, or do not fit each other.
     """
 
-    def __init__(self, net: str | Path, weights: str | Path, mean: str | Path, labels: str | Path):
-        self.predictor = Predictor(net, weights)
+    def __init__(
+        self, net: str | Path, weights: str | Path, mean: str | Path, labels: str | Path, **options: Any
+    ):
+        self.predictor = Predictor(net, weights, **options)
         self.input = self.predictor.model.blob(_one("input", self.predictor.inputs)).shape
         if len(self.input) != 4 or self.input[1] not in (1, 3):
             raise NetError(f"Input layer should have 1 or 3 channels, got shape {self.input}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,12 +30,12 @@ def extract_features(
     databases: Sequence[str | Path],
     batches: int,
     backend: str = "LMDB",
-    engine: str = "cpu",
+    **options: Any,
 ) -> int:
     """Runs a net on ``batches`` batches of its own data; gives the number of items whose features were written.
 
     Each blob goes into the database at its place in the list: one record an item, with ``float_data``, under its
-    number with 10 digits. The net is in phase TEST.
+    number with 10 digits. The net is in phase TEST; ``options``: ``engine``, ``precision`` and ``seed`` of the Model.
 
     Raises:
         UsageError: not as many databases as blobs, fewer than one batch, another backend.
@@ -46,7 +47,7 @@ def extract_features(
         )
     if batches < 1:
         raise UsageError(f"number of batches: expected at least 1, got {batches}")
-    model = Model(net, Phase.TEST, engine=engine, backward=False)
+    model = Model(net, Phase.TEST, backward=False, **options)
     with ExitStack() as stack:
         stack.callback(model.close)
         model.load_weights(weights)

@@ -1,0 +1,47 @@
+"""The verbs there are, in the groups in which the help lists them, and the names that Caffe's own tools had."""
+
+from __future__ import annotations
+
+NETS = ("demo", "train", "test", "time", "summary", "check", "show", "layers", "device_query", "train.py")
+
+GROUPS = {
+    "Nets": NETS,
+    "Databases": (
+        "data", "convert_imageset", "mean", "features", "convert_mnist_data", "convert_cifar_data",
+        "convert_mnist_siamese_data", "resize",
+    ),
+    "Pictures through a net": ("classify", "classification", "detect"),
+    "Files of nets": ("draw", "summarize", "upgrade", "download"),
+    "Logs": ("parse_log", "plot", "extract_seconds"),
+}  # fmt: skip
+VERBS = tuple(verb for verbs in GROUPS.values() for verb in verbs)
+
+OLD_NAMES: dict[str, tuple[str, ...]] = {
+    "compute_image_mean": ("mean",),
+    "download_model_binary": ("download",),
+    "draw_net": ("draw",),
+    "extract_features": ("features",),
+    "parse_log.sh": ("parse_log", "--columns"),
+    "plot_training_log": ("plot",),
+    "resize_and_crop_images": ("resize",),
+    "upgrade_net_proto_binary": ("upgrade", "--kind=net_binary"),
+    "upgrade_net_proto_text": ("upgrade", "--kind=net_text"),
+    "upgrade_solver_proto_text": ("upgrade", "--kind=solver_text"),
+}
+"""A tool of Caffe's that has another name here -> the words that stand for it."""
+
+
+def current(name: str) -> tuple[str, ...]:
+    """The verb, and perhaps its first flags, that a name stands for: a verb, an old name, or either with ``.py``.
+
+    A name of nothing comes back as it is.
+    """
+    if name in VERBS:
+        return (name,)
+    stem = name.removesuffix(".py")
+    return OLD_NAMES.get(stem) or ((stem,) if stem in VERBS else (name,))
+
+
+def old_names(verb: str) -> list[str]:
+    """What Caffe called a verb that has another name here."""
+    return [old for old, (new, *_) in OLD_NAMES.items() if new == verb]

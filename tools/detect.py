@@ -1,0 +1,10 @@
+#!/usr/bin/env python3
+"""A tool of Caffe's under its old name: 'caffelite help detect' tells about it. All files here are alike."""
+
+import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+from caffelite.cli.main import main  # noqa: E402
+
+sys.exit(main(["detect.py", *sys.argv[1:]]))
