@@ -72,7 +72,7 @@ class LSTM(Recurrent):
         self.give([dh, dc], [dh_0, dc_0])
         if dW_hc is not None:
             rows = self.T * self.N
-            dW_hc += xp.matmul(dgates.reshape(rows, -1).T, before.reshape(rows, self.H))
+            dW_hc += xp.matmul(dgates.reshape(rows, 4 * self.H).T, before.reshape(rows, self.H))
         self.drive_backward(xp, x, static, W_xc, W_xc_static, dgates, dx, dstatic, dW_xc, db_c, dW_xc_static)
 
     def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
