@@ -198,12 +198,12 @@ def _layer_style(layer: Message) -> Style:
 
 
 def _included(layer: Message, phase: int) -> bool:
-    """Whether some state of this phase has the layer; a rule without a phase is for both."""
+    """Whether some state of this phase has the layer; a rule that names none leaves it open."""
     if layer.include and layer.exclude:
         raise NetError(f"layer {layer.name} has both include and exclude specified.")
     if layer.include:
         return any(not rule.HasField("phase") or rule.phase == phase for rule in layer.include)
-    return not any(rule.phase == phase for rule in layer.exclude)
+    return not any(rule.HasField("phase") and rule.phase == phase for rule in layer.exclude)
 
 
 def _window(layer: Message) -> Iterator[str]:

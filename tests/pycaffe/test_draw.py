@@ -119,6 +119,9 @@ def test_phases(net) -> None:
     assert drawn(0) == both | {"data", "loss"}
     assert drawn(1) == both | {"test_data", "prob", "loss"}  # a rule that names no phase is for both
     assert drawn(None) == set(layers(net))
+    layers(net)["prob"].exclude[0].ClearField("phase")
+    layers(net)["prob"].exclude[0].stage.append("val")
+    assert drawn(0) == both | {"data", "prob", "loss"}
     net.layer[0].exclude.add()
     with pytest.raises(ValueError, match="layer data has both include and exclude specified"):
         text(net, phase=0)
