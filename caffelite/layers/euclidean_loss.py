@@ -18,6 +18,7 @@ class EuclideanLoss(Layer):
     Tops:    y ().
     Gradient: to x and target; none to weight.
     Raises:  ShapeError if the numbers of items or of elements an item differ, or the weights are not as many.
+    Example: x [[1, 2], [3, 4]], target [[1, 1], [3, 6]]
     Source:  BVLC Caffe, euclidean_loss_layer.cpp.
     """
 

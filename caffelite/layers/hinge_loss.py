@@ -20,6 +20,7 @@ class HingeLoss(Layer):
     Tops:    y ().
     Gradient: to x, 0 where the margin is kept; none to label and weight.
     Raises:  DataError for a label that is no class; ShapeError for a wrong number of labels or weights.
+    Example: x [[2, -1], [0.5, 0.5]], label [0, 1]; hinge_loss_param { norm: L1 }
     Source:  BVLC Caffe, hinge_loss_layer.cpp.
     """
 

@@ -26,6 +26,7 @@ class InfogainLoss(Layer):
              and H.
     Raises:  DataError for a label that is no class, a file that is missing or no blob; ShapeError for a wrong number
              of labels or an H of another size; NetError for neither H nor ``source``, or ``normalize``.
+    Example: x [[1, 2], [3, 0]], label [0, 1]; infogain_loss_param { source: "infogain.binaryproto" }
     Source:  BVLC Caffe, infogain_loss_layer.cpp.
     """
 

@@ -23,6 +23,7 @@ class SigmoidCrossEntropyLoss(Layer):
     Tops:    y ().
     Gradient: w (p - t) / Z to x; none to target and weight.
     Raises:  ShapeError if the numbers of items or of elements an item differ, or the weights are not as many.
+    Example: x [[0, 2], [-1, 3]], target [[1, 0], [0, 1]]
     Source:  BVLC Caffe, sigmoid_cross_entropy_loss_layer.cpp.
     """
 

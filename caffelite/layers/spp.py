@@ -27,6 +27,7 @@ class SPP(Layer):
     Tops:    y (N, C K), the levels one after the other, each in C order; K bins in all. (N, C, 1, ...) with a single level.
     Gradient: as in Pooling, added up over the levels.
     Raises:  ShapeError if x is empty in a spatial axis; NetError for a pyramid_height outside 1 to 15.
+    Example: x (1, 2, 8, 8); spp_param { pyramid_height: 3 }
     Source:  BVLC Caffe, spp_layer.cpp (two spatial axes only). He, Zhang, Ren and Sun, "Spatial pyramid pooling in
              deep convolutional networks for visual recognition", 2014.
     """
