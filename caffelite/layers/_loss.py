@@ -16,7 +16,8 @@ class Normalizer:
     """What a loss is divided by, from ``loss_param``: at least 1.
 
     FULL: all labels; VALID: those not ignored; BATCH_SIZE: items; NONE: 1. The older ``normalize`` means
-    VALID if true and BATCH_SIZE if false, and counts only without ``normalization``.
+    VALID if true and BATCH_SIZE if false, and counts only without ``normalization``. Layers with the extension
+    ``pre_fixed_normalizer`` know PRE_FIXED as well: that number.
     """
 
     def __init__(self, layer: Layer, default: str):
@@ -27,16 +28,19 @@ class Normalizer:
             self.mode = enum_name(p, "normalization")
         elif p.HasField("normalize"):
             self.mode = "VALID" if p.normalize else "BATCH_SIZE"
-        if self.mode not in ("FULL", "VALID", "BATCH_SIZE", "NONE"):
-            raise layer.error(
-                "normalization FULL, VALID, BATCH_SIZE or NONE", self.mode, field="normalization"
-            )
+        self.fixed: float = p.pre_fixed_normalizer
+        *modes, last = ["FULL", "VALID", "BATCH_SIZE", "NONE"]
+        if "pre_fixed_normalizer" in layer.extensions:
+            modes, last = [*modes, last], "PRE_FIXED"
+        if self.mode not in (*modes, last):
+            raise layer.error(f"normalization {', '.join(modes)} or {last}", self.mode, field="normalization")
 
     def divisor(self, items: int, labels: int, valid: Any) -> float:
         """The divisor for a batch. ``valid``: how many labels are not ignored, a number or a scalar array."""
         if self.mode == "VALID":
             return max(1.0, float(valid))
-        return float(max(1, {"FULL": labels, "BATCH_SIZE": items, "NONE": 1}[self.mode]))
+        sizes = {"FULL": labels, "BATCH_SIZE": items, "NONE": 1, "PRE_FIXED": self.fixed}
+        return float(max(1, sizes[self.mode]))
 
 
 class Labels:

@@ -20,6 +20,16 @@ def slope(xp: Any, d: Any, sigma: float) -> Any:
     return xp.clip(d * sigma**2, -1, 1)
 
 
+def difference(x: Any, target: Any, weights: Any) -> Any:
+    """weights * (x - target), of x's shape; weights may be None."""
+    return weighted(x - target.reshape(x.shape), weights)
+
+
+def weighted(values: Any, weights: Any) -> Any:
+    """values * weights, of the shape of values; weights may be None."""
+    return values if weights is None else values * weights.reshape(values.shape)
+
+
 def check_alike(layer: Layer, x: Shape, **others: Shape) -> None:
     """Raises ShapeError unless all have x's shape; ones at the end do not count."""
     for name, shape in others.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from caffelite.layers._smooth_l1 import check_alike, slope, smooth_l1
+from caffelite.layers._smooth_l1 import check_alike, difference, slope, smooth_l1, weighted
 from caffelite.layers.base import Layer
 from caffelite.types import Shape
 
@@ -40,23 +40,15 @@ class SmoothL1Loss(Layer):
         return [()]
 
     def forward(self, xp: Any, x: Any, target: Any, inside: Any, outside: Any, y: Any) -> None:
-        values = smooth_l1(xp, _difference(x, target, inside), self.p.sigma)
-        y[...] = _weighted(values, outside).sum() / self.items
+        values = smooth_l1(xp, difference(x, target, inside), self.p.sigma)
+        y[...] = weighted(values, outside).sum() / self.items
 
     def backward(
         self, xp: Any, x: Any, target: Any, inside: Any, outside: Any, dy: Any, dx: Any, dtarget: Any
     ) -> None:
-        gradient = _weighted(slope(xp, _difference(x, target, inside), self.p.sigma), inside)
-        gradient = _weighted(gradient, outside) * (float(dy) / self.items)
+        gradient = weighted(slope(xp, difference(x, target, inside), self.p.sigma), inside)
+        gradient = weighted(gradient, outside) * (float(dy) / self.items)
         if dx is not None:
             dx[...] = gradient
         if dtarget is not None:
             dtarget[...] = -gradient.reshape(dtarget.shape)
-
-
-def _difference(x: Any, target: Any, inside: Any) -> Any:
-    return _weighted(x - target.reshape(x.shape), inside)
-
-
-def _weighted(values: Any, weights: Any) -> Any:
-    return values if weights is None else values * weights.reshape(values.shape)

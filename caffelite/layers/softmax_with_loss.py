@@ -30,6 +30,7 @@ class SoftmaxWithLoss(Layer):
     Gradient: w (p - 1 at the label) / Z to x, 0 where ignored; none to label and weight.
     Raises:  DataError for a label that is no class; ShapeError for a wrong number of labels or weights; NetError
              unless there are as many class weights as classes.
+    Example: x [[1, 2, 3], [0, 0, 0]], label [2, 0]
     Source:  BVLC Caffe, softmax_loss_layer.cpp; SegNet's fork for class weights.
     """
 
@@ -57,11 +58,7 @@ class SoftmaxWithLoss(Layer):
 
     def forward(self, xp: Any, x: Any, label: Any, weight: Any, y: Any, prob: Any, p: Any) -> None:
         labels = self._labels(xp, label, x.shape)
-        softmax(xp, x, self.over, p)
-        picked = xp.log(xp.maximum(xp.take_along_axis(p, labels.index, self.over), _SMALLEST))
-        for factor in self._factors(xp, labels, weight, p.dtype):
-            picked *= factor
-        y[...] = -picked.sum() / self._divisor(labels, x.shape)
+        y[...] = self._losses(xp, x, labels, weight, p).sum() / self._divisor(labels, x.shape)
         if prob is not None:
             prob[...] = p
 
@@ -73,6 +70,14 @@ class SoftmaxWithLoss(Layer):
         for factor in self._factors(xp, labels, weight, p.dtype):
             dx *= factor
         dx *= float(dy) / self._divisor(labels, dx.shape)
+
+    def _losses(self, xp: Any, x: Any, labels: Labels, weight: Any, p: Any) -> Any:
+        """The loss of each label, of the shape of ``labels.index``; writes p."""
+        softmax(xp, x, self.over, p)
+        losses = -xp.log(xp.maximum(xp.take_along_axis(p, labels.index, self.over), _SMALLEST))
+        for factor in self._factors(xp, labels, weight, p.dtype):
+            losses *= factor
+        return losses
 
     def _factors(self, xp: Any, labels: Labels, weight: Any, dtype: Any) -> list[Any]:
         """What the loss of each label is multiplied with, in arrays that broadcast to the shape of ``labels.index``."""
