@@ -74,7 +74,7 @@ def _differences(
     if inputs is not None:
         shapes |= {name: array.shape for name, array in inputs.items()}
     elif batch is not None:
-        shapes = {name: (batch, *shape[1:]) for name, shape in shapes.items()}
+        shapes = {name: (batch, *shape[1:]) for name, shape in shapes.items() if shape}
     model.reshape(shapes)
     arrays = draw_inputs(model.graph, seed) | dict(inputs or {})
     for name, array in arrays.items():

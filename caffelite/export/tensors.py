@@ -20,9 +20,13 @@ Array = npt.NDArray[Any]
 
 @dataclass(eq=False)
 class Tensor:
-    """A value of the graph. ``shape`` is known for blobs and constants, ``array`` is there for constants."""
+    """A value of the graph. Constants have an ``array``; blobs and constants know their sizes.
+
+    ``dims`` are the sizes with -1 for those that follow a batch of any size.
+    """
 
     shape: Shape | None = None
+    dims: Shape = ()
     array: Array | None = None
     name: str = ""
 
@@ -48,19 +52,22 @@ class Op:
 
 @dataclass
 class Draft:
-    """All operators in order, and the tensors that come in and go out."""
+    """All operators in order, the tensors that come in and go out, and what a user should know."""
 
     ops: list[Op] = field(default_factory=list)
     inputs: list[Tensor] = field(default_factory=list)
     outputs: list[Tensor] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     _memory: dict[tuple[Any, ...], Tensor] = field(default_factory=dict)
 
     def constant(self, array: Array) -> Tensor:
         """A constant; shared parameters, which are one memory, become one constant."""
-        array = np.ascontiguousarray(array)
+        array = np.asarray(array, order="C")
         key = (array.__array_interface__["data"][0], array.shape, array.dtype.str)
         if not array.size or key not in self._memory:
-            self._memory[key] = Tensor(array.shape, array)  # keeps the array, so that its place stays its own
+            self._memory[key] = Tensor(
+                array.shape, array.shape, array
+            )  # keeps the array, so that its place stays its own
         return self._memory[key]
 
     def constants(self) -> list[Tensor]:

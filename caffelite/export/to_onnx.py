@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,18 +17,16 @@ from caffelite.export import check as checking
 from caffelite.export.deploy import Deployed, deploy
 from caffelite.export.proto import OPSETS, Description, Dims, package, write_model
 from caffelite.export.report import Report, difference_lines
-from caffelite.export.tensors import Array, Draft
+from caffelite.export.tensors import Array, Draft, Tensor
 from caffelite.export.trace import Trace, trace
-from caffelite.export.weights import layer_weights
 from caffelite.graph.build import build_graph
 from caffelite.graph.graph import Graph, Value
 from caffelite.graph.state import net_state
 from caffelite.layers.base import measures
-from caffelite.loading import load_params
 from caffelite.model import Model
 from caffelite.net import Net
 from caffelite.prototxt.source import NetSource, as_net
-from caffelite.types import Phase, Shape
+from caffelite.types import Phase
 
 OPSET = 17
 TOLERANCE = 1e-4
@@ -141,11 +138,11 @@ class _Subject:
         outputs = self.deployed.outputs(graph)
         if not outputs:
             raise ExportError(f"net '{graph.name}': nothing is left to export without losses and labels")
-        self.traced = trace(graph, self.model.params, outputs, opset, bool(self.symbol))
+        self.traced = trace(graph, self.model.params, outputs, opset, self.other)
         draft = self.traced.draft
-        self.about = _description(graph, self.traced, self.other, self.symbol, opset)
+        self.about = _description(graph, self.traced, self.symbol, opset)
         files = write_model(draft, self.about, path, external)
-        notes = [*self.deployed.notes, *_unread(graph, draft)]
+        notes = [*self.deployed.notes, *draft.notes, *_unread(graph, draft)]
         dims = self.about.dims
         return Report(
             path, files, opset, len(draft.ops), {t.name: dims[t] for t in draft.inputs},
@@ -157,7 +154,7 @@ class _Subject:
     ) -> None:
         """Fills in the differences. Raises ExportError if they are too large."""
         arrays = None if inputs is None else {n: np.asarray(a, np.float32) for n, a in inputs.items()}
-        batches = [None] if self.other is None else [None, _first_size(self.other)]
+        batches = [None] if self.other is None else [None, _items(self.other)]
         report.runtime = checking.runtime_name()
         report.differences = checking.differences(self.model, made.path, batches, arrays, seed)
         if not report.ok:
@@ -189,10 +186,10 @@ class _Subject:
 
 
 def _take_weights(model: Model, living: Model) -> None:
-    """Gives a net those weights of another that it has a place for."""
-    mine = [entry for entry in layer_weights(living) if model.params.get(entry.name)]
-    if mine:
-        load_params(model, mine, f"net '{living.name}'")
+    """Gives a net those weights of another that it has a place for, whatever their precision."""
+    for name, params in model.params.items():
+        for mine, its in zip(params, living.params.get(name, []), strict=False):
+            mine.load(np.asarray(its.data, np.float32))
 
 
 def _batch(batch: int | str | None) -> tuple[str, int | None]:
@@ -232,38 +229,35 @@ def _other_batch(model: Model, deployed: Deployed) -> Graph:
     return graph
 
 
-def _first_size(graph: Graph) -> int:
-    return graph.blobs[graph.inputs[0]].shape[0]
+def _items(graph: Graph) -> int:
+    """The first size of the inputs."""
+    return next(shape[0] for name in graph.inputs if (shape := graph.blobs[name].shape))
 
 
-def _description(graph: Graph, traced: Trace, other: Graph | None, symbol: str, opset: int) -> Description:
+def _description(graph: Graph, traced: Trace, symbol: str, opset: int) -> Description:
+    """Sizes and names as the file tells them. What comes of a layer that decides its sizes in each pass has none."""
     loose: set[Value] = set()
     for node in graph.nodes:
         if measures(node.layer) or loose.intersection(node.bottoms):
             loose.update(node.tops)
-    twins = other.values if other else graph.values
-    items = graph.blobs[graph.inputs[0]].shape[0] if symbol else 0
-    dims: dict[Any, Dims] = {}
-    for value, twin in zip(graph.values, twins, strict=True):
-        sizes = _dims(value.shape, twin.shape, items, symbol)
-        dims.setdefault(traced.tensors[value], (None,) * len(sizes) if value in loose else sizes)
-    blobs = {name: traced.tensors[value].name for name, value in graph.blobs.items()}
-    renamed = {blob: tensor for blob, tensor in blobs.items() if tensor != blob and tensor}
+    items = _items(graph) if symbol else 0
+    dims: dict[Tensor, Dims] = {}
+    for value, sizes in traced.dims.items():
+        known = tuple(_dim(size, true, items, symbol) for size, true in zip(sizes, value.shape, strict=True))
+        dims.setdefault(traced.tensors[value], (None,) * len(known) if value in loose else known)
+    there = {*traced.draft.inputs, *(tensor for op in traced.draft.ops for tensor in op.outputs)}
+    blobs = {name: traced.tensors[value] for name, value in graph.blobs.items()}
+    renamed = {name: tensor.name for name, tensor in blobs.items() if tensor in there and tensor.name != name}
     return Description(graph.name, dims, renamed, opset)
 
 
-def _dims(shape: Shape, other: Shape, items: int, symbol: str) -> Dims:
-    """Sizes that follow the batch become its word, or the word with a factor."""
-
-    def dim(size: int, its: int) -> int | str | None:
-        if size == its:
-            return size
-        factor = its - size
-        if size != factor * items:
-            return None
-        return symbol if factor == 1 else f"{symbol}_x_{factor}"
-
-    return tuple(dim(size, its) for size, its in zip(shape, other, strict=True))
+def _dim(size: int, true: int, items: int, symbol: str) -> int | str | None:
+    """A size; one that follows the batch is its word, or the word with a factor."""
+    if size != -1:
+        return size
+    if true % items:
+        return None
+    return symbol if true == items else f"{symbol}_x_{true // items}"
 
 
 def _unread(graph: Graph, draft: Draft) -> list[str]:

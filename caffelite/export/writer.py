@@ -1,8 +1,8 @@
 """What the form of a layer writes with.
 
 A form is a function that says a layer in ONNX operators. It is found by the type of the layer, takes a
-:class:`Writer` and the layer's bottoms and parameters by the names that the layer declares, and returns the
-tensor of its top (a list for several)::
+:class:`Writer` and those of the layer's bottoms and parameters that it names, by the names that the layer declares,
+and returns the tensor of its top (a list for several)::
 
     @form("Cube")
     def cube(to, x):
@@ -35,7 +35,7 @@ class Writer:
 
     Attributes:
         layer: the layer, its shapes inferred.
-        tops: shapes of its tops.
+        tops: sizes of its tops, -1 for those that follow a batch of any size.
         opset: version of the ONNX operators.
         symbolic: whether the first axis of the inputs may have any size when the model runs.
     """
@@ -68,14 +68,22 @@ class Writer:
             return value
         return self.draft.constant(as_array(value))
 
+    def constant(self, array: Array) -> Tensor:
+        """A tensor that is always the same."""
+        return self.draft.constant(as_array(array))
+
+    def note(self, text: str) -> None:
+        """Tells the user something about the layer in the report."""
+        self.draft.notes.append(f"layer '{self.layer.name}' ({self.layer.type}): {text}")
+
     def refuse(self, reason: str) -> Inexpressible:
         """The error that says why the layer has no form: ``raise to.refuse("...")``."""
         return Inexpressible(reason)
 
-    def fixed_batch(self, why: str) -> None:
+    def fixed_batch(self) -> None:
         """Raises Inexpressible if the first axis of the inputs may have any size."""
         if self.symbolic:
-            raise self.refuse(f"{why}, so the batch must be fixed")
+            raise self.refuse("the batch must be fixed for it")
 
     # -- what many forms need ---------------------------------------------------------------------------
 
@@ -85,12 +93,13 @@ class Writer:
 
     def reshape(self, x: Operand, shape: Sequence[int]) -> Tensor:
         """x in another shape: 0 keeps the dim of x at that place, one -1 takes what is left."""
+        if tuple(shape).count(-1) > 1:
+            raise self.refuse("two sizes of a shape follow the batch, which must therefore be fixed")
         return self.op("Reshape", x, tuple(shape))
 
     def like_top(self, x: Operand, top: int = 0) -> Tensor:
-        """x in the shape of a top; its first axis may depend on the batch."""
-        shape = self.tops[top]
-        return self.reshape(x, (-1, *shape[1:]) if shape else ())
+        """x in the shape of a top."""
+        return self.reshape(x, self.tops[top])
 
     def mean(self, x: Operand, axes: Sequence[int], keepdims: bool = True) -> Tensor:
         """The mean over axes; from opset 18 on they are an input."""

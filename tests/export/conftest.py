@@ -74,7 +74,7 @@ def agree(tmp_path: Path) -> Callable[..., Counter[str]]:
         session = Session(path)
         for items in (0,) if batch is None else (0, 3):
             rng = np.random.default_rng(items)
-            sizes = [(items or shape[0], *shape[1:]) for shape in shapes]
+            sizes = [(items, *shape[1:]) if items and shape else shape for shape in shapes]
             arrays = {f"x{i}": rng.uniform(low, high, s).astype(np.float32) for i, s in enumerate(sizes)}
             arrays |= {name: np.asarray(value, np.float32) for name, value in (values or {}).items()}
             model.reshape({name: array.shape for name, array in arrays.items()})

@@ -175,7 +175,9 @@ def test_embed(agree, bias):
     agree("Embed", text, [x.shape], values={"x0": x})
 
 
-@pytest.mark.parametrize("text", ["", "axis: 0", "axis: 2 num_axes: 2", "axis: -1", "num_axes: -1", "num_axes: 0"])
+@pytest.mark.parametrize(
+    "text", ["", "axis: 0", "axis: 2 num_axes: 2", "axis: -1", "num_axes: -1", "num_axes: 0"]
+)
 def test_scale_and_bias(agree, text):
     batch = None if "axis: 0" in text else "N"
     agree("Scale", f"scale_param {{ {text} }}", [X], batch=batch)
@@ -233,7 +235,10 @@ def test_reshape(agree, text, batch):
     agree("Reshape", f"reshape_param {{ {text} }}", [shape], batch=batch)
 
 
-@pytest.mark.parametrize("text", ["", "axis: 0", "axis: 2", "end_axis: 2", "axis: -1", "axis: 0 end_axis: 1", "axis: 2 end_axis: 1"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "axis: 0", "axis: 2", "end_axis: 2", "axis: -1", "axis: 0 end_axis: 1", "axis: 2 end_axis: 1"],
+)
 def test_flatten(agree, text):
     agree("Flatten", f"flatten_param {{ {text} }}", [X], batch="N")
 
@@ -287,3 +292,98 @@ def test_arg_max_of_other_numbers_of_axes(agree, shape):
 
 def test_split_and_silence_write_nothing(agree):
     assert agree("Split", "", [X], tops=2) == {"Identity": 2}
+
+
+# -- layers of forks --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("type_", "text", "shapes"),
+    [
+        ("ReLU6", "", [X]),
+        ("ReLU6", "relu6_param { negative_slope: 0.1 }", [X]),
+        ("Dropout", "dropout_param { dropout_ratio: 0.25 scale_train: false }", [X]),
+        ("SpatialDropout", "", [X]),
+        ("Permute", "permute_param { order: 0 order: 2 order: 3 order: 1 }", [X]),
+        ("Permute", "permute_param { order: 0 order: 3 }", [X]),
+        ("Permute", "permute_param { order: 2 order: 0 }", [X]),
+        ("ShuffleChannel", "shuffle_channel_param { group: 3 }", [(2, 6, 5, 4)]),
+        ("ShuffleChannel", "shuffle_channel_param { group: 2 }", [(2, 6)]),
+        ("Axpy", "", [(2, 3), X, X]),
+        ("Axpy", "", [(2, 3, 1, 1), X, X]),
+        ("Normalize", "norm_param { across_spatial: false channel_shared: false }", [X]),
+        ("Normalize", "norm_param { eps: 0.5 }", [X]),
+        ("Normalize", "norm_param { channel_shared: false }", [(2, 3)]),
+        ("Reorg", "reorg_param { stride: 2 }", [(2, 8, 4, 6)]),
+        ("Reorg", "reorg_param { stride: 2 reverse: true }", [(2, 8, 4, 6)]),
+        ("Interp", "interp_param { height: 7 width: 3 }", [X]),
+        ("Interp", "interp_param { zoom_factor: 3 }", [X]),
+        ("Interp", "interp_param { shrink_factor: 2 pad_beg: -1 }", [(2, 3, 9, 8)]),
+        ("Interp", "interp_param { zoom_factor: 4 shrink_factor: 2 pad_end: -1 }", [(2, 3, 9, 8)]),
+        ("Interp", "interp_param { height: 1 width: 9 }", [X]),
+        ("Interp", "interp_param { height: 5 width: 4 }", [(2, 3, 1, 1)]),
+        ("Interp", "", [X, (1, 1, 33, 65)]),
+        ("Upsample", "upsample_param { scale: 3 }", [X]),
+        ("Upsample", "", [X]),
+        ("BatchNorm", "batch_norm_param { scale_bias: true eps: 0.01 }", [X]),
+        ("BatchNorm", "batch_norm_param { use_weight_bias: true bias_term: false }", [X]),
+        ("BatchNorm", "batch_norm_param { use_weight_bias: true use_global_stats: false }", [X]),
+        ("BN", "", [X]),
+        ("BN", "bn_param { frozen: true }", [(3, 4)]),
+        ("BN", "bn_param { bn_mode: INFERENCE }", [X]),
+        ("BN", "bn_param { bn_mode: LEARN scale_filler { type: 'constant' value: 1 } }", [X]),
+        ("BN", "bn_param { var_eps: 0.1 }", [X]),
+        ("BN", "bn_param { var_eps: 0.1 moving_average: true }", [X]),
+        ("BN", "bn_param { var_eps: 0.1 across_spatial: false }", [X]),
+        ("BN", "bn_param { var_eps: 0.1 across_spatial: false moving_average: true }", [X]),
+        ("DepthwiseConvolution", "convolution_param { num_output: 3 group: 3 kernel_size: 3 pad: 1 }", [X]),
+        ("ConvolutionDepthwise", "convolution_param { kernel_size: 3 stride: 2 }", [X]),
+        (
+            "Convolution",
+            "convolution_param { num_output: 2 kernel_size: 3 relu: true negative_slope: 0.1 }",
+            [X],
+        ),
+    ],
+)
+def test_forks(agree, type_, text, shapes):
+    agree(type_, text, shapes, batch="N", tolerance=5e-6, low=-3, high=9 if type_ == "ReLU6" else 3)
+
+
+def test_bn_with_three_tops(agree):
+    agree("BN", "bn_param { bn_mode: LEARN scale_filler { value: 1 } }", [X], tops=3, batch="N")
+
+
+@pytest.mark.parametrize("text", ["upsample_h: 6 upsample_w: 9", "scale: 2", "pad_out_h: 1 pad_out_w: 0"])
+@pytest.mark.parametrize("batch", [None, "N"])
+def test_unpooling(agree, text, batch):
+    mask = np.stack([np.random.default_rng(i).permutation(42)[:20].reshape(5, 4) for i in range(9)])
+    x = np.random.default_rng(9).uniform(size=(3, 3, 5, 4))
+    values = {"x0": x, "x1": mask.reshape(3, 3, 5, 4)}
+    agree("Upsample", f"upsample_param {{ {text} }}", [x.shape, x.shape], values=values, batch=batch)
+
+
+@pytest.mark.parametrize("shape", [(64, 5), (64, 5, 1, 1)])
+@pytest.mark.parametrize("scale", [1, 0.0625])
+def test_roi_pooling(agree, shape, scale):
+    rng = np.random.default_rng(1)
+    rois = np.hstack([rng.integers(0, 2, (64, 1)), rng.integers(-3, 24, (64, 4)) * (0.5 / scale)])
+    text = f"roi_pooling_param {{ pooled_h: 3 pooled_w: 4 spatial_scale: {scale} }}"
+    agree("ROIPooling", text, [(2, 3, 9, 10), shape], values={"x1": rois.reshape(shape)})
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+@pytest.mark.parametrize("static", [False, True])
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize("type_", ["LSTM", "RNN"])
+def test_recurrent(agree, type_, hidden, static, steps):
+    shapes = [(steps, 2, 3, 2), (steps, 2)] + [(2, 4)] * static
+    states = 1 + (type_ == "LSTM") if hidden else 0
+    shapes += [(1, 2, 5)] * states
+    cont = np.array([[0, 1], [1, 1], [1, 0], [1, 1]])[:steps]
+    text = f"recurrent_param {{ num_output: 5 expose_hidden: {str(hidden).lower()} }}"
+    agree(type_, text, shapes, tops=1 + states, values={"x1": cont}, tolerance=5e-6)
+
+
+def test_lstm_unit(agree):
+    cont = np.array([[0, 1, 1]])
+    agree("LSTMUnit", "", [(1, 3, 5), (1, 3, 20), (1, 3)], tops=2, values={"x2": cont})

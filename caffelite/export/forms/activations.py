@@ -18,7 +18,7 @@ def relu(to: Writer, x: Tensor) -> Tensor:
 
 @form("ReLU6")
 def relu6(to: Writer, x: Tensor) -> Tensor:
-    return to.op("Clip", x, 0.0, 6.0)
+    return to.op("Min", relu(to, x), 6.0) if to.p.negative_slope else to.op("Clip", x, 0.0, 6.0)
 
 
 @form("PReLU")
@@ -84,9 +84,11 @@ def threshold(to: Writer, x: Tensor) -> Tensor:
     return to.cast(to.op("Greater", x, to.p.threshold), "float32")
 
 
-@form("Dropout")
+@form("Dropout", "SpatialDropout")
 def dropout(to: Writer, x: Tensor) -> Tensor:
-    return x
+    if to.layer.active:
+        raise to.refuse("it draws random numbers in phase TEST too")
+    return to.scaled(x, to.layer.scale)
 
 
 @form("Softmax")

@@ -47,3 +47,9 @@ def reduction(to: Writer, x: Tensor) -> Tensor:
         terms = {"ASUM": lambda: to.op("Abs", x), "SUMSQ": lambda: to.op("Mul", x, x)}
         y = to.total(terms.get(to.layer.operation, lambda: x)(), to.layer.over, keepdims=False)
     return to.scaled(y, to.p.coeff)
+
+
+@form("Axpy")
+def axpy(to: Writer, a: Tensor, x: Tensor, shift: Tensor) -> Tensor:
+    ones = (1,) * (len(x.known) - 2)
+    return to.op("Add", to.op("Mul", to.reshape(a, (0, 0, *ones)), x), shift)

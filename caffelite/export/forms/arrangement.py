@@ -23,10 +23,7 @@ def reshape(to: Writer, x: Tensor) -> Tensor:
     dims, ndim = tuple(to.p.shape.dim), len(x.known)
     start = to.p.axis if to.p.axis >= 0 else ndim + to.p.axis + 1
     end = ndim if to.p.num_axes == -1 else start + to.p.num_axes
-    moved = x.known[end:]
-    if end == 0 and moved and -1 not in dims:
-        moved = (-1, *moved[1:])  # the batch, which may have any size
-    return to.reshape(x, (*(0,) * start, *dims, *moved))
+    return to.reshape(x, (*(0,) * start, *dims, *x.dims[end:]))
 
 
 @form("Flatten")
@@ -34,7 +31,7 @@ def flatten(to: Writer, x: Tensor) -> Tensor:
     start, end = to.p.axis % len(x.known), to.p.end_axis % len(x.known)
     if start > end:
         return to.op("Unsqueeze", x, (start,))
-    return to.reshape(x, (*(0,) * start, -1, *x.known[end + 1 :]))
+    return to.reshape(x, (*(0,) * start, -1, *x.dims[end + 1 :]))
 
 
 @form("Concat")
@@ -46,16 +43,16 @@ def concat(to: Writer, x: list[Tensor]) -> Tensor:
 def slice_(to: Writer, x: Tensor) -> list[Tensor]:
     if len(to.tops) == 1:
         return [x]
-    if to.layer.along == 0:
-        to.fixed_batch("it cuts the batch")
+    if x.dims[to.layer.along] == -1:
+        raise to.refuse("it cuts the batch, which must therefore be fixed")
     return to.ops("Split", len(to.tops), x, to.layer.sizes, axis=to.layer.along)
 
 
 @form("Crop")
 def crop(to: Writer, x: Tensor, like: Tensor) -> Tensor:
     cut = [i for i, part in enumerate(to.layer.window) if (part.start, part.stop) != (0, x.known[i])]
-    if 0 in cut:
-        to.fixed_batch("it crops the batch")
+    if any(x.dims[i] == -1 for i in cut):
+        raise to.refuse("it crops the batch, which must therefore be fixed")
     if not cut:
         return x
     starts, ends = [to.layer.window[i].start for i in cut], [to.layer.window[i].stop for i in cut]
@@ -97,3 +94,26 @@ def _items(x: Tensor) -> int:
     for dim in x.known[1:]:
         size *= dim
     return size
+
+
+@form("Permute")
+def permute(to: Writer, x: Tensor) -> Tensor:
+    return to.op("Transpose", x, perm=list(to.layer.order))
+
+
+@form("ShuffleChannel")
+def shuffle_channel(to: Writer, x: Tensor) -> Tensor:
+    group = to.p.group
+    dealt = to.reshape(x, (0, group, x.known[1] // group, -1))
+    return to.like_top(to.op("Transpose", dealt, perm=[0, 2, 1, 3]))
+
+
+@form("Reorg")
+def reorg(to: Writer, x: Tensor) -> Tensor:
+    inner = to.reshape(x, (0, *to.layer.inner[1:]))
+    return to.like_top(to.op("Transpose", inner, perm=list(to.layer.order)))
+
+
+@form("BatchReindex")
+def batch_reindex(to: Writer, x: Tensor, index: Tensor) -> Tensor:
+    return to.op("Gather", x, to.cast(index, "int64"), axis=0)

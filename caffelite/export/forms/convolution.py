@@ -7,13 +7,15 @@ from math import prod
 import numpy as np
 
 from caffelite.export.forms import form
+from caffelite.export.forms.activations import relu
 from caffelite.export.tensors import Array, Tensor
 from caffelite.export.writer import Writer
 
 
 @form("Convolution", "DepthwiseConvolution", "ConvolutionDepthwise")
 def convolution(to: Writer, x: list[Tensor], W: Array, b: Array | None) -> list[Tensor]:
-    return [_filtered(to, "Conv", xi, W, b) for xi in x]
+    y = [_filtered(to, "Conv", xi, W, b) for xi in x]
+    return [relu(to, yi) for yi in y] if to.p.relu else y
 
 
 @form("Deconvolution")
@@ -47,6 +49,6 @@ def _filtered(to: Writer, op: str, x: Tensor, W: Array, b: Array | None, group: 
         W = W.reshape(*W.shape, 1)
         attributes = {"kernel_shape": [1]}
     plain = g.axis == 1 and bool(spatial)
-    items = x if plain else to.reshape(x, (-1, x.known[g.axis], *(spatial or (1,))))
+    items = x if plain else to.reshape(x, (-1, *x.dims[g.axis :], *(() if spatial else (1,))))
     y = to.op(op, items, W, b, group=group or g.group, **attributes)
     return y if plain else to.like_top(y)
