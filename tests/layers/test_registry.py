@@ -71,9 +71,9 @@ def test_all_types_of_bvlc_are_known() -> None:
 
 def test_a_type_of_a_fork_says_which() -> None:
     with pytest.raises(UnknownNameError) as caught:
-        registry.lookup("PriorBox", name="mbox")
+        registry.lookup("MultiBoxLoss", name="mbox")
     assert str(caught.value) == (
-        "layer 'mbox': 'PriorBox' is a layer of SSD that caffelite does not have yet (what is there: caffelite layers)"
+        "layer 'mbox': 'MultiBoxLoss' is a layer of SSD that caffelite does not have yet (what is there: caffelite layers)"
     )
 
 
