@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Protocol
 
+from caffelite.dialects import adapt_normalizations
 from caffelite.errors import NetError, WeightsError
 from caffelite.graph.graph import Node
 from caffelite.params import Array, Param
@@ -33,23 +34,30 @@ class LoadReport:
     loaded: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)  # in the file, with blobs, but not in the net
     initial: list[str] = field(default_factory=list)  # in the net, with params, but not in the file
+    converted: list[str] = field(
+        default_factory=list
+    )  # "layer: what was done", from one fork's form to another's
 
     def __str__(self) -> str:
         parts = [f"{self.path}: {len(self.loaded)} layers loaded"]
         for what, names in (("not in the net", self.skipped), ("left at their initial values", self.initial)):
             if names:
                 parts.append(f"{len(names)} {what} ({_few(names)})")
+        if self.converted:
+            parts.append(f"{len(self.converted)} converted ({_few(self.converted, 2, '; ')})")
         return ", ".join(parts)
 
 
 def load_params(net: Loadable, weights: Sequence[LayerWeights], path: str) -> LoadReport:
     """Copies weights into a net whose layers have the same names.
 
-    Types are not compared, as in Caffe. Nothing is copied unless all of it fits. Raises NetError if a layer has
+    Types are not compared, as in Caffe. Nothing is copied unless all of it fits. Weights of batch normalization are
+    brought into the form that the net's layers have (see :mod:`caffelite.dialects`). Raises NetError if a layer has
     another number of blobs or another shape, with both and what to do.
     """
     report = LoadReport(path)
     nodes = {node.name: node for node in sorted(net.nodes, key=lambda node: bool(node.params))}
+    weights = adapt_normalizations(weights, nodes, path, report.converted)
     with_blobs = {entry.name for entry in weights if entry.blobs}
     found: list[tuple[Param, Array]] = []
     for entry in weights:
@@ -124,6 +132,6 @@ def _pairs(entry: LayerWeights, node: Node, params: list[Param], path: str) -> l
     return pairs
 
 
-def _few(names: Sequence[str], most: int = 4) -> str:
-    shown = ", ".join(names[:most])
-    return f"{shown}, ..." if len(names) > most else shown
+def _few(names: Sequence[str], most: int = 4, between: str = ", ") -> str:
+    shown = between.join(names[:most])
+    return f"{shown}{between}..." if len(names) > most else shown

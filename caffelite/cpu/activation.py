@@ -31,6 +31,10 @@ class OneDnnActivation(OneDnnKernel):
         """The function's constant."""
         return 0.0
 
+    def beta(self) -> float:
+        """The function's second constant."""
+        return 0.0
+
     def forward_alpha(self) -> float:
         """The constant to give to the forward pass."""
         return self.alpha()
@@ -39,7 +43,9 @@ class OneDnnActivation(OneDnnKernel):
         return frozenset(["y"])
 
     def compile_forward(self, post: Layer | None) -> list[Call]:
-        desc = primitives.eltwise(self.algorithm, self._desc, self._desc, self.forward_alpha(), 0.0, False)
+        desc = primitives.eltwise(
+            self.algorithm, self._desc, self._desc, self.forward_alpha(), self.beta(), False
+        )
         return [desc.bind({Arg.SRC: self._blob("x"), Arg.DST: self._blob("y")}, self.scratch).run]
 
     def compile_backward(self) -> list[Call]:
@@ -47,8 +53,8 @@ class OneDnnActivation(OneDnnKernel):
             return []
         reads_y = "y" in self.reads()
         kind, blob = (self.from_dst if reads_y else self.algorithm), self._desc
-        hint = primitives.eltwise(kind, blob, blob, self.alpha(), 0.0, True)
-        desc = primitives.eltwise_backward(kind, blob, blob, blob, self.alpha(), 0.0, hint)
+        hint = primitives.eltwise(kind, blob, blob, self.alpha(), self.beta(), True)
+        desc = primitives.eltwise_backward(kind, blob, blob, blob, self.alpha(), self.beta(), hint)
         data = {Arg.DST: self._blob("y")} if reads_y else {Arg.SRC: self._blob("x")}
         memories = {**data, Arg.DIFF_SRC: self._blob("dx"), Arg.DIFF_DST: self._blob("dy")}
         return [desc.bind(memories, self.scratch).run]

@@ -14,7 +14,8 @@ import numpy as np
 
 from caffelite.cpu import onednn_primitives as primitives
 from caffelite.cpu.kernel import MIXED, Call, OneDnnKernel, common_layout, described, layer_of
-from caffelite.cpu.onednn import Memory, MemoryDesc
+from caffelite.cpu.normalization import OneDnnScaledNorm
+from caffelite.cpu.onednn import Array, Memory, MemoryDesc
 from caffelite.cpu.onednn_types import Algorithm, Arg, Normalization, Prop
 from caffelite.layers.base import Layer, SavedSpec
 from caffelite.plan.kernel import Site
@@ -38,6 +39,8 @@ class OneDnnBatchNorm(OneDnnKernel):
     def refuses(cls, site: Site) -> str:
         if objection := super().refuses(site):
             return objection
+        if layer_of(site).scaled:
+            return "the layer learns scale and bias"
         if len(site.one("x").shape) > 5:
             return "more than 5 axes"
         return "" if common_layout(site) else MIXED
@@ -120,4 +123,30 @@ def standard(channels: MemoryDesc) -> dict[Arg, Memory]:
     return {Arg.MEAN: mean, Arg.VARIANCE: variance}
 
 
-KERNELS = (OneDnnBatchNorm,)
+class OneDnnScaledBatchNorm(OneDnnScaledNorm):
+    """BatchNorm of the forks that learn scale and bias in it."""
+
+    @classmethod
+    def refuses(cls, site: Site) -> str:
+        return super().refuses(site) or ("" if layer_of(site).scaled else "the layer has no scale")
+
+    @property
+    def shift(self) -> str:
+        return "" if "bias" in self.layer.absent else "bias"
+
+    @property
+    def fixed(self) -> bool:
+        return bool(self.layer.global_stats)
+
+    def running(self) -> tuple[Array, Array]:
+        factor = float(self.params["factor"].data[0])
+        scale = np.float32(1 / factor if factor else 0)
+        return self.params["mean"].data * scale, self.params["variance"].data * scale
+
+    def update(self, mean: Array, variance: Array) -> None:
+        unbiased = variance * np.float32(self.values / max(1, self.values - 1))
+        stored = [self.params[name].data for name in ("mean", "variance")]
+        self.layer.update(list(zip(stored, (mean, unbiased), strict=True)), self.params["factor"].data)
+
+
+KERNELS = (OneDnnBatchNorm, OneDnnScaledBatchNorm)

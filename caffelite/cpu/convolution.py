@@ -22,11 +22,12 @@ from caffelite.cpu.kernel import (
     described,
     layer_of,
     post_attributes,
+    relu_alpha,
     without_kernel,
 )
 from caffelite.cpu.onednn import Array, Attributes, Memory, MemoryDesc, PrimitiveDesc
 from caffelite.cpu.onednn_primitives import Window
-from caffelite.cpu.onednn_types import Arg, DataType, Query
+from caffelite.cpu.onednn_types import Algorithm, Arg, DataType, Query
 from caffelite.layers.base import Layer, SavedSpec
 from caffelite.params import Param
 from caffelite.plan.kernel import Site
@@ -122,6 +123,8 @@ class OneDnnConvolution(OneDnnKernel):
             return "it takes (N, C, *S) with 1 to 3 spatial axes"
         if objection := super().refuses(site):
             return objection
+        if site.backward and _fused_slope(site.layer) is not None:
+            return "it has no gradient for relu: true"
         return Filter(site, cls.transposed).objection(site)
 
     def note(self) -> str:
@@ -143,7 +146,9 @@ class OneDnnConvolution(OneDnnKernel):
 
     def compile_forward(self, post: Layer | None) -> list[Call]:
         f = self._filter
-        desc = f.forward(post_attributes(post))
+        slope = _fused_slope(self.layer)
+        own = None if slope is None else Attributes().add_eltwise(Algorithm.RELU, relu_alpha(slope))
+        desc = f.forward(post_attributes(post, own))
         W = PackedParam(self.params["W"], f.W, desc.desc(Query.WEIGHTS))
         memories = {Arg.WEIGHTS: W.memory}
         if f.b is not None:
@@ -209,6 +214,11 @@ class OneDnnConvolution(OneDnnKernel):
             memories[Arg.DIFF_BIAS] = db.memory
             after.append(db.deliver)
         return [desc.bind(memories, self.scratch).run, *after]
+
+
+def _fused_slope(layer: Layer) -> float | None:
+    """The negative slope of the ReLU that is a part of the layer itself, in Intel's fork; None if there is none."""
+    return float(layer.p.negative_slope) if layer.type != "Deconvolution" and layer.p.relu else None
 
 
 def _add_sums(b: Param, dy: Array) -> None:

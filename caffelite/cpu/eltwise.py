@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from caffelite.cpu import onednn_primitives as primitives
 from caffelite.cpu.kernel import (
     ACTIVATIONS,
@@ -26,6 +28,8 @@ class OneDnnSum(OneDnnKernel):
         super().__init__(site)
         self._desc = flat(site)
 
+    posts: ClassVar[tuple[str, ...]] = ACTIVATIONS
+
     @classmethod
     def refuses(cls, site: Site) -> str:
         if layer_of(site).operation != "SUM":
@@ -34,7 +38,7 @@ class OneDnnSum(OneDnnKernel):
 
     @classmethod
     def accepts_post(cls, site: Site, post: Layer) -> bool:
-        return post.type in ACTIVATIONS and cls._is_plain_pair(site)
+        return super().accepts_post(site, post) and cls._is_plain_pair(site)
 
     @staticmethod
     def _is_plain_pair(site: Site) -> bool:

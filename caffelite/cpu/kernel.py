@@ -47,6 +47,12 @@ class OneDnnKernel(Kernel):
             return "an empty blob"
         return ""
 
+    @classmethod
+    def accepts_post(cls, site: Site, post: Layer) -> bool:
+        if post.type == "ReLU6" and (site.backward or layer_slope(post)):
+            return False  # clipping makes 0 of NaN, and so hides a run that diverges
+        return super().accepts_post(site, post)
+
     def compile_forward(self, post: Layer | None) -> list[Call]:
         """The calls of a forward pass that applies ``post`` to y at its end."""
         raise NotImplementedError
@@ -245,7 +251,12 @@ class DirectGradient:
 
 # -- activations at the end of a forward pass ---------------------------------------------------------------
 
-_POSTS = {"ReLU": Algorithm.RELU, "Sigmoid": Algorithm.LOGISTIC, "TanH": Algorithm.TANH}
+_POSTS = {
+    "ReLU": Algorithm.RELU,
+    "ReLU6": Algorithm.CLIP_V2,
+    "Sigmoid": Algorithm.LOGISTIC,
+    "TanH": Algorithm.TANH,
+}
 ACTIVATIONS = tuple(_POSTS)
 _TINY = -1.4e-45  # the denormal float32 next below zero
 
@@ -271,5 +282,5 @@ def post_attributes(post: Layer | None, attributes: Attributes | None = None) ->
     attributes = attributes or Attributes()
     if post is not None:
         alpha = relu_alpha(layer_slope(post)) if post.type == "ReLU" else 0.0
-        attributes.add_eltwise(_POSTS[post.type], alpha)
+        attributes.add_eltwise(_POSTS[post.type], alpha, 6.0 if post.type == "ReLU6" else 0.0)
     return attributes

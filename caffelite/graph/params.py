@@ -41,8 +41,9 @@ def _use(layer: Layer, index: int) -> ParamUse:
     written: Any = layer.spec.param[index] if index < len(layer.spec.param) else None
     if written is None:
         return ParamUse(layer.name, index, spec, float(spec.learnable), 1.0)
+    rate = written.lr_mult if spec.learnable else 0.0  # some layers take a rate for what they do not learn
     return ParamUse(
-        layer.name, index, spec, written.lr_mult, written.decay_mult, written.name,
+        layer.name, index, spec, rate, written.decay_mult, written.name,
         has_lr=written.HasField("lr_mult"), has_decay=written.HasField("decay_mult"),
     )  # fmt: skip
 

@@ -50,20 +50,17 @@ class Geometry:
         return tuple(stride * (size - 1) + extent - 2 * pad for size, extent, stride, pad in axes)
 
 
-def read_geometry(layer: Layer, ndim: int) -> Geometry:
+def read_geometry(layer: Layer, ndim: int, group: int = 1) -> Geometry:
     """The geometry in ``convolution_param`` for a bottom with ``ndim`` axes. Raises NetError."""
-    p = layer.p
-    axis = layer.axis(p.axis, ndim)
+    axis = layer.axis(layer.p.axis, ndim)
     spatial = ndim - axis - 1
-    if p.group < 1:
-        raise layer.error("group >= 1", p.group, field="group")
     return Geometry(
         axis,
         kernel=read_sizes(layer, "kernel_size", spatial, low=1),
         stride=read_sizes(layer, "stride", spatial, low=1, default=1),
         pad=read_sizes(layer, "pad", spatial, low=0, default=0),
         dilation=read_sizes(layer, "dilation", spatial, low=1, default=1),
-        group=p.group,
+        group=group,
     )
 
 
@@ -102,10 +99,17 @@ class ConvolutionBase(Layer):
     tops: ClassVar[tuple[str, ...]] = ("y*",)
     message: ClassVar[str] = "convolution_param"
     paired: ClassVar[bool] = True
+    extensions: ClassVar[tuple[str, ...]] = ("dilation_h", "dilation_w")
 
     geometry: Geometry
+    outputs: int  # channels of a top
 
     def setup(self) -> None:
+        self._check_outputs()
+        if self.p.group < 1:
+            raise self.error("group >= 1", self.p.group, field="group")
+
+    def _check_outputs(self) -> None:
         if self.p.num_output < 1:
             raise self.error(
                 "num_output >= 1", self.p.num_output, "set convolution_param.num_output", "num_output"
@@ -113,15 +117,16 @@ class ConvolutionBase(Layer):
 
     def infer(self, shapes: Sequence[Shape]) -> list[Shape]:
         x = shapes[0]
-        self.geometry = g = read_geometry(self, len(x))
+        self.outputs, group = self._counts(x[self.axis(self.p.axis, len(x))])
+        self.geometry = g = read_geometry(self, len(x), group)
         self._check(shapes, x[g.axis])
         sizes = self._top_sizes(x[g.axis + 1 :])
         self.param("W", (*self._channels(x[g.axis]), *g.kernel), self.filler("weight_filler"))
         if self.p.bias_term:
-            self.param("b", (self.p.num_output,), self.filler("bias_filler"))
+            self.param("b", (self.outputs,), self.filler("bias_filler"))
         else:
             self.no_param("b")
-        return [(*x[: g.axis], self.p.num_output, *sizes)] * len(shapes)
+        return [(*x[: g.axis], self.outputs, *sizes)] * len(shapes)
 
     def forward(self, xp: Any, x: Any, y: Any, W: Any, b: Any) -> None:
         for xi, yi in zip(x, y, strict=True):
@@ -144,6 +149,10 @@ class ConvolutionBase(Layer):
     def _backward(self, xp: Any, x: Any, W: Any, dy: Any, dx: Any, dW: Any) -> None:
         raise NotImplementedError
 
+    def _counts(self, channels: int) -> tuple[int, int]:
+        """Channels of a top, and groups, for a bottom with so many channels."""
+        return self.p.num_output, self.p.group
+
     def _channels(self, channels: int) -> Shape:
         raise NotImplementedError
 
@@ -151,7 +160,7 @@ class ConvolutionBase(Layer):
         raise NotImplementedError
 
     def _check(self, shapes: Sequence[Shape], channels: int) -> None:
-        group, num_output = self.p.group, self.p.num_output
+        group, num_output = self.geometry.group, self.outputs
         for i, shape in enumerate(shapes):
             if shape != shapes[0]:
                 raise self.shape_error(

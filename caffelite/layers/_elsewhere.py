@@ -12,7 +12,7 @@ _TYPES = {
     "SSD": "AnnotatedData DetectionEvaluate DetectionOutput MultiBoxLoss Normalize Permute PriorBox VideoData",
     "R-FCN": "BoxAnnotatorOHEM PSROIPooling",
     "Microsoft's fork": "SmoothL1LossOHEM SoftmaxWithLossOHEM",
-    "NVIDIA's fork": "DetectNetTransformation TRT",
+    "NVIDIA's fork": "DetectNetTransformation L1Loss TRT",
     "Intel's fork": "BoxData EvalDetection MKLBatchNorm MnActivation SpatialDropout",
     "SENet": "Axpy",
     "SegNet": "DenseImageData",
@@ -21,14 +21,23 @@ _TYPES = {
     "PSPNet and DeepLab": "Interp",
     "DeepLab": "SegAccuracy ImageSegData DenseCRF DomainTransform MatRead MatWrite UniqueLabel BiasChannel "
     "AdaptiveBiasChannel",
-    "MobileNet-YOLO": "Reorg RegionLoss Yolov3 Yolov3DetectionOutput YoloDetectionOutput",
+    "ParseNet": "ParseEvaluate ParseOutput UnPooling Unpooling",
+    "MobileNet-YOLO": "Reorg RegionLoss Yolov3 Yolov3DetectionOutput YoloDetectionOutput YoloSeg "
+    "SegmentationEvaluate",
     "MobileNet-SSD": "ReLU6",
     "MobileNet": "DepthwiseConvolution ConvolutionDepthwise",
     "ShuffleNet": "ShuffleChannel",
-    "FlowNet2": "Correlation FlowWarp Resample Downsample DataAugmentation L1Loss LpqLoss",
+    "FlowNet2": "Accum BlackAugmentation ChannelNorm CoeffSchedule Correlation CustomData DataAugmentation Downsample "
+    "FLOReader FLOWriter FlowAugmentation FlowWarp GenerateAugmentationParameters ImgReader ImgWriter LpqLoss "
+    "Mean NegReLU Resample",
     "OpenPose": "CPMData",
     "yjxiong's fork": "SegData BatchReduction",
-    "Ristretto": "ConvolutionRistretto FcRistretto DeconvolutionRistretto",
+    "happynear's fork": "BatchContrastiveLoss CenterLoss ChannelScale ConfidencePenaltyLoss EltwiseAffine FCNData "
+    "FeatureDecayLoss Flip FocalLoss GeneralContrastiveLoss GeneralTripletLoss Hotspot InfimumLoss InnerDistance Insanity "
+    "LabelSpecificAdd LabelSpecificAffine LabelSpecificHardMargin LabelSpecificMargin LabelSpecificRescale "
+    "LargeMarginInnerProduct Local MarginInnerProduct Noise OrdinalRegressionLoss Pairwise PredictBox Proposal "
+    "Resize SoftContrastiveLoss SoftTruncation SubRegion TripletLoss Truncation",
+    "Ristretto": "ConvolutionRistretto FcRistretto DeconvolutionRistretto LRNRistretto",
 }
 _HOMES = {type_: home for home, types in _TYPES.items() for type_ in types.split()}
 

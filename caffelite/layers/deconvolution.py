@@ -24,10 +24,11 @@ class Deconvolution(ConvolutionBase):
     Raises:  ShapeError if nothing is left of the output or C is no multiple of group; NetError for bad
              parameters.
     Source:  BVLC Caffe, deconv_layer.cpp. Zeiler et al., "Deconvolutional networks", 2010.
+    Example: x (1, 2, 3, 3); convolution_param { num_output: 2 group: 2 kernel_size: 4 stride: 2 pad: 1 }
     """
 
     def _channels(self, channels: int) -> Shape:
-        return (channels, self.p.num_output // self.p.group)
+        return (channels, self.outputs // self.geometry.group)
 
     def _top_sizes(self, sizes: Shape) -> Shape:
         return self.fits(self.geometry.larger(sizes), sizes)

@@ -38,9 +38,14 @@ class _Layout(NamedTuple):
     type: int
     blobs: int
     nested: int = 0
+    bottoms: int = -1
+    tops: int = -2
 
 
-_LAYOUTS = {_NET_LAYER: _Layout(1, 2, _LAYER_BLOBS), _NET_LAYERS_V1: _Layout(4, 5, 6, nested=1)}
+_LAYOUTS = {
+    _NET_LAYER: _Layout(1, 2, _LAYER_BLOBS, bottoms=3, tops=4),
+    _NET_LAYERS_V1: _Layout(4, 5, 6, nested=1, bottoms=2, tops=3),
+}
 _V0 = _Layout(1, 2, 50)
 
 
@@ -56,6 +61,7 @@ class LayerWeights:
             :func:`caffelite.weights.shapes_match`.
         partial: blobs may be absent because another layer owns them (HDF5 stores shared parameters once).
         diffs: gradients, one for each blob, ``None`` where the file has none or they were not asked for.
+        bottoms, tops: names of blobs, where the file has them (today's binary format).
     """
 
     name: str
@@ -64,6 +70,8 @@ class LayerWeights:
     legacy: list[bool]
     partial: bool = False
     diffs: list[Blob | None] = field(default_factory=list)
+    bottoms: list[str] = field(default_factory=list)
+    tops: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -163,6 +171,7 @@ def _layer_buffers(record: LayerRecord) -> list[Buffer]:
 def _read_layer(reader: Reader, layer: Field, layout: _Layout, diffs: bool) -> LayerWeights:
     name = type_ = ""
     blobs = []
+    wires: dict[int, list[str]] = {layout.bottoms: [], layout.tops: []}
     for item in reader.fields(layer.start, layer.end):
         if item.wire_type == wire.VARINT and item.number == layout.type:
             type_ = v1_type(item.value)
@@ -176,7 +185,11 @@ def _read_layer(reader: Reader, layer: Field, layout: _Layout, diffs: bool) -> L
             type_ = reader.text(item)
         elif item.number == layout.blobs:
             blobs.append(item)
-    return _decode(reader, name, v0_type(type_) if layout is _V0 else type_, blobs, diffs)
+        elif item.number in wires:
+            wires[item.number].append(reader.text(item))
+    entry = _decode(reader, name, v0_type(type_) if layout is _V0 else type_, blobs, diffs)
+    entry.bottoms, entry.tops = wires[layout.bottoms], wires[layout.tops]
+    return entry
 
 
 def _decode(reader: Reader, name: str, type_: str, blobs: list[Field], diffs: bool) -> LayerWeights:

@@ -17,11 +17,11 @@ CONVOLUTION = "num_output: 2 kernel_size: 1"
 @pytest.mark.parametrize(
     ("type_", "text", "bottoms"),
     [
-        ("Convolution", f"convolution_param {{ {CONVOLUTION} relu: true }}", 1),
-        ("Convolution", f"convolution_param {{ {CONVOLUTION} dilation_h: 2 }}", 1),
+        ("Convolution", f"convolution_param {{ {CONVOLUTION} tf_pad: VALID }}", 1),
+        ("Convolution", f"convolution_param {{ {CONVOLUTION} filter_stride: 2 }}", 1),
         ("InnerProduct", "inner_product_param { num_output: 2 normalize: true }", 1),
-        ("BatchNorm", "batch_norm_param { scale_bias: true }", 1),
-        ("BatchNorm", 'batch_norm_param { scale_filler { type: "constant" } }', 1),
+        ("BatchNorm", "batch_norm_param { disable_mean: true }", 1),
+        ("BatchNorm", "batch_norm_param { relu: true }", 1),
         ("SigmoidCrossEntropyLoss", "loss_param { class_weighting: 0.5 class_weighting: 2 }", 2),
         ("SoftmaxWithLoss", "softmax_param { class_weight: 0.5 }", 2),
         ("Pooling", "pooling_param { kernel_size: 2 avg_include_pad: false }", 1),
