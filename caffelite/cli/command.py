@@ -64,7 +64,7 @@ PHASE = Flag("phase", "TEST", "phase of the net: TRAIN or TEST", "PHASE", PHASES
 
 def apply_engine(options: Options) -> None:
     """Sets the number of threads and refuses GPUs. Raises DeviceError, UsageError."""
-    if options.text("gpu"):
+    if options.values["gpu"]:
         raise no_gpu(f"-gpu {options.text('gpu')}")
     threads = options.integer("threads")
     if threads < 0:

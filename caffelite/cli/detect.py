@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -22,16 +23,28 @@ def _run(options: Options) -> int:
 
     source, target = options.arguments
     check_output(target)
-    _check_mode(source, options.text("crop_mode"))
+    detect = _detection(source, options.text("crop_mode"))
     settings = _with_mean_colour(net_options(options))
     detector = Detector(context_pad=options.integer("context_pad"), **settings)
     print("CPU mode\nLoading input...")
     began = perf_counter()
-    detections = _detect(detector, source, options.text("crop_mode"))
+    detections = detect(detector)
     print(f"Processed {len(detections)} windows in {perf_counter() - began:.3f} s.")
     write_detections(target, detections)
     print(f"Saved to {target}.")
     return 0
+
+
+def _detection(source: str, mode: str) -> Callable[[Detector], list[dict[str, Any]]]:
+    """What is to be done with a detector, one image at a time: the windows of an image take a gigabyte."""
+    from caffelite.tools.detect import read_names, read_windows
+
+    _check_mode(source, mode)
+    if mode == "list":
+        pairs = list(read_windows(source).items())
+        return lambda detector: [found for pair in pairs for found in detector.detect_windows([pair])]
+    names = read_names(source)
+    return lambda detector: [found for name in names for found in detector.detect_selective_search([name])]
 
 
 def _check_mode(source: str, mode: str) -> None:
@@ -49,14 +62,6 @@ def _with_mean_colour(settings: dict[str, Any]) -> dict[str, Any]:
     """A mean image becomes its mean colour: windows lie anywhere."""
     mean = settings["mean"]
     return settings if mean is None or mean.ndim < 3 else {**settings, "mean": mean.mean(axis=(-2, -1))}
-
-
-def _detect(detector: Detector, source: str, mode: str) -> list[dict[str, Any]]:
-    from caffelite.tools.detect import read_names, read_windows
-
-    if mode == "list":
-        return detector.detect_windows(read_windows(source).items())
-    return detector.detect_selective_search(read_names(source))
 
 
 COMMAND = Command(

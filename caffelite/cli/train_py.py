@@ -16,11 +16,11 @@ def _run(options: Options) -> int:
     from caffelite.solver.solver import Solver
     from caffelite.tools.train import Timing
 
-    path = required(options, "solver", "Need a solver definition to train.")
     if options.has("gpus"):
         raise no_gpu(f"--gpus {' '.join([options.text('gpus'), *options.arguments])}")
     if options.arguments:
         raise UsageError(f"train.py: expected flags only, got '{options.arguments[0]}'\n  Fix: --solver FILE")
+    path = required(options, "solver", "Need a solver definition to train.")
     require_files(options, "snapshot")
     get_log().emit("device", "Use CPU.", "caffe.cpp:197")
     with closing(Solver(read_solver(path), observe=False)) as solver:
