@@ -139,8 +139,9 @@ def _take(word: str, words: Iterator[str], table: Mapping[str, Flag], options: O
 
 
 def _negated(name: str, text: str | None, table: Mapping[str, Flag]) -> Flag:
-    """The switch that ``nox`` turns off. Raises UsageError where there is none."""
-    flag = table.get(_key(name.removeprefix("no"))) if name.startswith("no") else None
+    """The switch that ``nox`` or ``no-x`` turns off. Raises UsageError where there is none."""
+    stem = name.removeprefix("no").lstrip("-_")
+    flag = table.get(_key(stem)) if name.startswith("no") else None
     if flag is None or not isinstance(flag.default, bool) or text is not None:
         known = [flag.name for flag in table.values() if not flag.hidden]
         raise UsageError(f"unknown flag '--{name}'{suggestion(name, known)}")

@@ -11,7 +11,7 @@ GROUPS = {
         "convert_mnist_siamese_data", "resize",
     ),
     "Pictures through a net": ("classify", "classification", "detect"),
-    "Files of nets": ("draw", "summarize", "upgrade", "download"),
+    "Files of nets": ("draw", "export", "summarize", "upgrade", "download"),
     "Logs": ("parse_log", "plot", "extract_seconds"),
 }  # fmt: skip
 VERBS = tuple(verb for verbs in GROUPS.values() for verb in verbs)

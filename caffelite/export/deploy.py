@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from caffelite.errors import ExportError, NetError, layer_message
+from caffelite.errors import DataError, ExportError, NetError, layer_message
 from caffelite.graph.build import build_graph
 from caffelite.graph.graph import Graph, Value
 from caffelite.graph.state import Entry, State, filter_layers, require_layers
@@ -19,7 +19,12 @@ from caffelite.layers.registry import lookup
 from caffelite.prototxt.source import NetSource
 from caffelite.types import Shape
 
-_ANSWERS = {"SoftmaxWithLoss": "Softmax", "InfogainLoss": "Softmax", "SigmoidCrossEntropyLoss": "Sigmoid"}
+_ANSWERS = {
+    "SoftmaxWithLoss": "Softmax",
+    "SoftmaxWithLossOHEM": "Softmax",
+    "InfogainLoss": "Softmax",
+    "SigmoidCrossEntropyLoss": "Sigmoid",
+}
 _MEASURES = {"Accuracy", "SegAccuracy", "DetectionEvaluate", "HDF5Output"}
 
 
@@ -116,7 +121,11 @@ def _known_shapes(
             raise NetError(f"shape of '{name}': expected an input or a top of a data layer, {_few(tops)}")
     if all(any(top in given for top in layer.top) for layer in data):
         return dict(given)
-    graph = build_graph(without_data(source, given), state=state)
+    try:
+        graph = build_graph(without_data(source, given), state=state)
+    except DataError as error:
+        start = "; or" if "\n  Fix: " in str(error) else "\n  Fix:"
+        raise DataError(f"{error}{start} tell the sizes of the data (--shape data=N,C,H,W)") from error
     try:
         found = {v.name: v.shape for node in graph.nodes if node.layer.source for v in node.tops}
     finally:

@@ -186,10 +186,13 @@ class _Subject:
 
 
 def _take_weights(model: Model, living: Model) -> None:
-    """Gives a net those weights of another that it has a place for, whatever their precision."""
-    for name, params in model.params.items():
-        for mine, its in zip(params, living.params.get(name, []), strict=False):
-            mine.load(np.asarray(its.data, np.float32))
+    """Gives a net those weights of another that it has a place for, whatever their precision.
+
+    Learned ones are not copied where that can be helped; statistics are, since a pass may write to them.
+    """
+    for use, mine in model.learnables:
+        for its in living.params.get(use.layer, [])[use.index : use.index + 1]:
+            mine.load(np.array(its.data, np.float32, copy=None if use.spec.learnable else True))
 
 
 def _batch(batch: int | str | None) -> tuple[str, int | None]:

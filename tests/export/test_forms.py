@@ -387,3 +387,41 @@ def test_recurrent(agree, type_, hidden, static, steps):
 def test_lstm_unit(agree):
     cont = np.array([[0, 1, 1]])
     agree("LSTMUnit", "", [(1, 3, 5), (1, 3, 20), (1, 3)], tops=2, values={"x2": cont})
+
+
+# -- the small ones ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "shape"),
+    [
+        ("kernel_size: 3 stride: 2", X),
+        ("kernel_size: 2 pad: 1 dilation: 2", X),
+        ("kernel_size: 2 axis: 2", X),
+    ],
+)
+def test_im2col(agree, text, shape):
+    agree("Im2col", f"convolution_param {{ {text} }}", [shape], batch="N")
+
+
+@pytest.mark.parametrize("pool", ["MAX", "AVE", "STOCHASTIC"])
+@pytest.mark.parametrize(
+    ("height", "shape"), [(1, X), (2, X), (3, (2, 3, 8, 8)), (3, (2, 3, 7, 5)), (2, (2, 3, 9))]
+)
+def test_spp(agree, pool, height, shape):
+    text = f"spp_param {{ pyramid_height: {height} pool: {pool} }}"
+    agree("SPP", text, [shape], batch="N", low=0.1 if pool == "STOCHASTIC" else -1)
+
+
+def test_batch_reindex(agree):
+    agree("BatchReindex", "", [X, (4,)], values={"x1": np.array([1, 1, 0, 1])})
+
+
+@pytest.mark.parametrize("selector", [[1, 0, -2], [0, 0, 0]])
+def test_filter(agree, selector):
+    values = {"x2": np.array(selector)}
+    agree("Filter", "", [(3, 2), (3, 4, 2), (3,)], tops=2, values=values)
+
+
+def test_parameter(agree):
+    assert agree("Parameter", "parameter_param { shape { dim: 2 dim: 3 } }", []) == {"Identity": 1}

@@ -117,3 +117,9 @@ def reorg(to: Writer, x: Tensor) -> Tensor:
 @form("BatchReindex")
 def batch_reindex(to: Writer, x: Tensor, index: Tensor) -> Tensor:
     return to.op("Gather", x, to.cast(index, "int64"), axis=0)
+
+
+@form("Filter")
+def filter_(to: Writer, x: list[Tensor], selector: Tensor) -> list[Tensor]:
+    keep = to.cast(to.reshape(selector, (-1,)), "bool")
+    return [to.op("Compress", xi, keep, axis=0) for xi in x]

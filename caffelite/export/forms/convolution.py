@@ -24,15 +24,13 @@ def deconvolution(to: Writer, x: list[Tensor], W: Array, b: Array | None) -> lis
 
 
 @form("Im2col")
-def im2col(to: Writer, x: list[Tensor]) -> list[Tensor]:
+def im2col(to: Writer, x: Tensor) -> Tensor:
     """A convolution whose kernels each pick one place: output channel c K + k is place k of channel c."""
     g = to.layer.geometry
-    channels, places = x[0].known[g.axis], prod(g.kernel)
-    picks = np.tile(
-        np.eye(places, dtype=np.float32).reshape(places, 1, *g.kernel),
-        (channels, *(1,) * (len(g.kernel) + 1)),
-    )
-    return [_filtered(to, "Conv", xi, picks, None, group=channels) for xi in x]
+    channels, places = x.known[g.axis], prod(g.kernel)
+    picks = np.eye(places, dtype=np.float32).reshape(places, 1, *g.kernel)
+    picks = np.tile(picks, (channels, *(1,) * (picks.ndim - 1)))
+    return _filtered(to, "Conv", x, picks, None, group=channels)
 
 
 def _filtered(to: Writer, op: str, x: Tensor, W: Array, b: Array | None, group: int | None = None) -> Tensor:

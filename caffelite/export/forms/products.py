@@ -1,8 +1,6 @@
-"""Layers that multiply with a matrix, or look up in one."""
+"""Layers that multiply with a matrix, or look up in one; and where tensors begin."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from caffelite.export.forms import form
 from caffelite.export.tensors import Array, Tensor
@@ -34,6 +32,5 @@ def input_(to: Writer) -> list[Tensor]:
 
 
 @form("Parameter")
-def parameter(to: Writer, **params: Any) -> Tensor:
-    (value,) = params.values()
-    return to.op("Identity", value)
+def parameter(to: Writer, W: Array) -> Tensor:
+    return to.constant(W)
