@@ -218,7 +218,7 @@ def argument_names(method: Any) -> tuple[str, ...]:
 
 def measures(layer: Layer) -> bool:
     """Whether the shapes of the layer's tops depend on values, so that they are known only during a pass."""
-    return hasattr(layer, "measure")
+    return getattr(layer, "measure", None) is not None
 
 
 def has_backward(layer: Layer) -> bool:

@@ -24,8 +24,9 @@ class DetectionOutput(Layer):
     Bottoms: loc (N, P * L * 4), L being 1 or, with ``share_location: false``, num_classes; conf (N, P * num_classes),
              after softmax; prior (1, 2, P * 4) as PriorBox makes it; data, which only ``visualize`` would read.
     Tops:    y (1, 1, K, 7), rows of item, label, score, x1, y1, x2, y2, by item, then label, then falling score. If
-             there is none in the whole batch, one row (item, -1, -1, -1, -1, -1, -1) for each item. K shows in each
-             pass; it is 1 before the first.
+             there is none in the whole batch, one row (item, -1, -1, -1, -1, -1, -1) for each item. K is N * keep_top_k,
+             with rows of zeros after those found, as OpenCV's dnn has it. With ``fixed_rows: false``, or without
+             keep_top_k, there are as many rows as found, as in SSD; K is 1 before the first pass then.
     Gradient: none.
     Raises:  ShapeError; NetError for bad parameters; DataError for a prior without width or height.
     Source:  SSD, detection_output_layer.cpp and bbox_util.cpp.
@@ -53,6 +54,9 @@ class DetectionOutput(Layer):
         self.code = self.choice("code_type", "CORNER", "CENTER_SIZE", "CORNER_SIZE")
         self.top_k = nms.top_k if nms.HasField("top_k") else -1
         self.lowest = p.confidence_threshold if p.HasField("confidence_threshold") else _LOWEST
+        self.fixed = p.fixed_rows and p.keep_top_k > 0
+        if self.fixed:
+            self.measure = None  # type: ignore[method-assign,assignment]
 
     def infer(self, shapes: Sequence[Shape]) -> list[Shape]:
         loc, conf, prior = shapes[:3]
@@ -65,9 +69,21 @@ class DetectionOutput(Layer):
             sizes = f"loc (N, {wanted[0][1]}) and conf (N, {wanted[1][1]})"
             expected = f"{sizes} for {priors} priors and {classes} classes"
             raise self.shape_error(expected, f"loc={loc}, conf={conf}")
-        return [(1, 1, 1, 7)]
+        return [(1, 1, conf[0] * self.p.keep_top_k if self.fixed else 1, 7)]
 
     def measure(self, xp: Any, loc: Any, conf: Any, prior: Any) -> list[Shape]:
+        self.session["rows"] = rows = self._rows(xp, loc, conf, prior)
+        return [(1, 1, *rows.shape)]
+
+    def forward(self, xp: Any, loc: Any, conf: Any, prior: Any, y: Any) -> None:
+        if not self.fixed:
+            y[0, 0] = self.session["rows"]
+            return
+        rows = self._rows(xp, loc, conf, prior)
+        y[0, 0, : len(rows)], y[0, 0, len(rows) :] = rows, 0
+
+    def _rows(self, xp: Any, loc: Any, conf: Any, prior: Any) -> Any:
+        """The rows found (K, 7)."""
         boxes = self._decoded(xp, loc, prior)
         scores = conf.reshape(len(conf), boxes.shape[2], self.p.num_classes).transpose(0, 2, 1)
         found = [self._found(xp, i, boxes[i], scores[i]) for i in range(len(conf))]
@@ -75,11 +91,7 @@ class DetectionOutput(Layer):
         if not len(rows):
             rows = xp.full((len(conf), 7), -1, loc.dtype)
             rows[:, 0] = xp.arange(len(conf))
-        self.session["rows"] = rows
-        return [(1, 1, *rows.shape)]
-
-    def forward(self, xp: Any, y: Any) -> None:
-        y[0, 0] = self.session["rows"]
+        return rows
 
     def _decoded(self, xp: Any, loc: Any, prior: Any) -> Any:
         """The boxes (N, L, P, 4). Raises DataError for priors that the code divides by, if they are empty."""

@@ -104,14 +104,14 @@ def test_codes(code, share, target):
         ("top_k: 7", "", {"top_k": 7}),
         ("nms_threshold: 0.8 eta: 0.9", "", {"nms": 0.8, "eta": 0.9}),
         ("nms_threshold: 0", "", {"nms": 0.0}),
-        ("", "keep_top_k: 9", {"keep": 9}),
-        ("", "keep_top_k: 500", {"keep": 500}),
+        ("", "keep_top_k: 9 fixed_rows: false", {"keep": 9}),
+        ("", "keep_top_k: 500 fixed_rows: false", {"keep": 500}),
         ("", "confidence_threshold: 0.355", {"lowest": 0.355}),
         ("", "background_label_id: 2", {"background": 2}),
         ("", "background_label_id: -1", {"background": -1}),
         (
             "nms_threshold: 0.45 top_k: 20",
-            "keep_top_k: 5 confidence_threshold: 0.1",
+            "keep_top_k: 5 confidence_threshold: 0.1 fixed_rows: false",
             {"nms": 0.45, "top_k": 20, "keep": 5, "lowest": 0.1},
         ),
     ],
@@ -129,6 +129,23 @@ def test_nothing_found_gives_a_row_for_each_item(more):
     param = f"detection_output_param {{ num_classes: {C} code_type: CENTER_SIZE {more} }}"
     run = run_layer("DetectionOutput", param, inputs())
     np.testing.assert_array_equal(run.y[0][0, 0], [[0, *[-1] * 6], [1, *[-1] * 6]])
+
+
+def test_rows_of_zeros_fill_up_to_keep_top_k():
+    """As OpenCV's dnn: a fixed number of rows, all items' detections first."""
+    parts = inputs()
+    run = run_layer("DetectionOutput", text(more="keep_top_k: 50 confidence_threshold: 0.3"), parts)
+    want = by_loops(*parts, code="CENTER_SIZE", keep=50, lowest=0.3)
+    (y,) = run.y
+    assert y.shape == (1, 1, 100, 7)
+    assert 0 < want.shape[2] < 100
+    np.testing.assert_allclose(y[:, :, : want.shape[2]], want, atol=1e-12)
+    assert not y[:, :, want.shape[2] :].any()
+
+
+def test_nothing_found_in_a_fixed_number_of_rows():
+    run = run_layer("DetectionOutput", text(more="keep_top_k: 3 confidence_threshold: 2"), inputs())
+    np.testing.assert_array_equal(run.y[0][0, 0], [[0, *[-1] * 6], [1, *[-1] * 6], *[[0] * 7] * 4])
 
 
 def test_an_item_without_detections_has_no_row_beside_one_with():
@@ -156,7 +173,7 @@ layer { name: "loc" type: "Input" top: "loc" input_param { shape { dim: 2 dim: 1
 layer { name: "conf" type: "Input" top: "conf" input_param { shape { dim: 2 dim: 160 } } }
 layer { name: "prior" type: "Input" top: "prior" input_param { shape { dim: 1 dim: 2 dim: 160 } } }
 layer { name: "found" type: "DetectionOutput" bottom: "loc" bottom: "conf" bottom: "prior" top: "found" detection_output_param {
-  num_classes: 4 code_type: CENTER_SIZE confidence_threshold: 0.3 keep_top_k: 6 } }
+  num_classes: 4 code_type: CENTER_SIZE confidence_threshold: 0.3 keep_top_k: 6 fixed_rows: false } }
 """
 
 
