@@ -37,6 +37,23 @@ from caffelite.resources import proto_file
 from caffelite.types import Phase, shape_text
 
 SECTIONS = ("Bottoms", "Tops", "Params", "Gradient", "Raises", "Compatibility", "Source", "Example")
+DOUBLE = """
+import caffe
+
+
+class Double(caffe.Layer):
+    def setup(self, bottom, top):
+        pass
+
+    def reshape(self, bottom, top):
+        top[0].reshape(*bottom[0].shape)
+
+    def forward(self, bottom, top):
+        top[0].data[...] = 2 * bottom[0].data
+
+    def backward(self, top, propagate_down, bottom):
+        bottom[0].diff[...] = 2 * top[0].diff
+"""
 FEW = 8  # values that are printed rather than counted
 
 
@@ -132,7 +149,10 @@ def page(type_: str) -> str:
     lines += _marks(cls, told)
     if cls.message:
         lines += ["", f"## `{cls.message}`", "", *_table(cls)]
-    lines += ["", "## Example", "", "```", net_text(type_, of).rstrip(), "```", "", "gives", "", "```"]
+    lines += ["", "## Example", "", "```", net_text(type_, of).rstrip(), "```", ""]
+    if type_ == "Python":
+        lines += ["with `double_layer.py`", "", "```python", DOUBLE.strip(), "```", ""]
+    lines += ["gives", "", "```"]
     lines += [*(run_example(type_, of) or ["no tops"]), "```", ""]
     return "\n".join(lines)
 
@@ -224,7 +244,7 @@ def sample_files() -> Iterator[None]:
     """Goes to a temporary folder with the files that the examples of data layers name, and back.
 
     ``a.png`` to ``c.png`` (8 x 8), ``images.txt``, ``windows.txt``, ``numbers.h5`` (data, label), ``h5.txt``,
-    ``infogain.binaryproto`` (2 x 2), and the database ``pictures``.
+    ``infogain.binaryproto`` (2 x 2), the database ``pictures``, and ``double_layer.py`` with a Python layer.
     """
     before = os.getcwd()
     with TemporaryDirectory() as folder:
@@ -256,3 +276,4 @@ def _write_samples(rng: np.random.Generator) -> None:
         file["data"], file["label"] = rng.standard_normal((4, 3)), np.arange(4.0)
     H = message("BlobProto")(num=1, channels=1, height=2, width=2, data=[1, 0.5, 0, 1])
     Path("infogain.binaryproto").write_bytes(H.SerializeToString())
+    Path("double_layer.py").write_text(DOUBLE)

@@ -21,6 +21,8 @@ class BoxAnnotatorOHEM(Layer):
     Tops:    hard_labels (R, 1, H, W); hard_weights (R, C, H, W).
     Gradient: none.
     Raises:  ShapeError; NetError unless roi_per_img is positive; DataError for a negative batch index.
+    Example: rois [[0, 0, 0, 7, 7], [0, 2, 2, 5, 5]], losses [0.1, 2], labels [1, 2], weights [[1, 1], [1, 1]];
+             box_annotator_ohem_param { roi_per_img: 1 }
     Source:  py-R-FCN, box_annotator_ohem_layer.cu (no CPU version). Shrivastava et al., "Training Region-based Object
              Detectors with Online Hard Example Mining", 2016.
     """

@@ -29,6 +29,8 @@ class DetectionOutput(Layer):
              keep_top_k, there are as many rows as found, as in SSD; K is 1 before the first pass then.
     Gradient: none.
     Raises:  ShapeError; NetError for bad parameters; DataError for a prior without width or height.
+    Example: loc (1, 8), conf [[0.1, 0.9, 0.8, 0.2]], prior [[[0.1, 0.1, 0.5, 0.5, 0.4, 0.4, 0.9, 0.9], [0.1, 0.1, 0.2, 0.2,
+             0.1, 0.1, 0.2, 0.2]]]; detection_output_param { num_classes: 2 code_type: CENTER_SIZE keep_top_k: 2 confidence_threshold: 0.5 }
     Source:  SSD, detection_output_layer.cpp and bbox_util.cpp.
     """
 

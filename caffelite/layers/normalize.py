@@ -19,6 +19,7 @@ class Normalize(Layer):
     Tops:    y, as x.
     Params:  W (), or (C,) with ``channel_shared: false``; 1 without a ``scale_filler`` (SSD starts at 20).
     Raises:  ShapeError if x has fewer than 2 axes; NetError for fields of other forks' layers of this name.
+    Example: x (1, 4, 2, 2); norm_param { across_spatial: false scale_filler { type: "constant" value: 20 } }
     Source:  SSD, normalize_layer.cpp. Liu et al., "ParseNet", 2015.
     """
 

@@ -17,6 +17,7 @@ class Permute(Layer):
     Bottoms: x, any shape.
     Tops:    y, a permutation of x's shape.
     Raises:  NetError for an axis that is not there, or is named twice.
+    Example: x (1, 2, 3, 4); permute_param { order: 0 order: 2 order: 3 order: 1 }
     Source:  SSD, permute_layer.cpp.
     """
 

@@ -26,6 +26,7 @@ class PriorBox(Layer):
     Tops:    y (1, 2, H * W * boxes * 4): x1, y1, x2, y2 of each box, boxes of a cell together, cells row by row;
              below them their variances (0.1).
     Raises:  NetError for bad parameters; ShapeError unless the bottoms have four axes.
+    Example: x (1, 2, 2, 2), data (1, 3, 32, 32); prior_box_param { min_size: 8 aspect_ratio: 2 variance: 0.1 }
     Source:  SSD, prior_box_layer.cpp. Liu et al., "SSD: Single Shot MultiBox Detector", 2016.
     """
 

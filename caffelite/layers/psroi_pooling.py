@@ -26,6 +26,7 @@ class PSROIPooling(Layer):
     Tops:    y (R, output_dim, G, G).
     Gradient: evenly to the elements of a cell; none to rois.
     Raises:  ShapeError; NetError for bad parameters; DataError for a batch index outside x.
+    Example: x (1, 8, 8, 8), rois [[0, 0, 0, 7, 7]]; psroi_pooling_param { spatial_scale: 1 output_dim: 2 group_size: 2 }
     Source:  R-FCN, psroi_pooling_layer.cu (no CPU version). Dai et al., "R-FCN", 2016.
     """
 

@@ -35,6 +35,7 @@ class Python(Layer):
              note that names the layer.
     Compatibility: ``self.phase`` is 0 or 1 as in BVLC Caffe and prints as TRAIN or TEST as the forks' layers expect;
              ``self.param_str_`` is ``self.param_str``. Bottoms and tops are arrays in C order.
+    Example: x [[1, 2]]; python_param { module: "double_layer" layer: "Double" }
     Source:  BVLC Caffe, python_layer.hpp.
     """
 

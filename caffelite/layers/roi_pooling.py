@@ -28,6 +28,8 @@ class ROIPooling(Layer):
     Gradient: to the winner, if it lies between the region's corners (one with x2 < x1 or y2 < y1 passes none back);
              none to rois.
     Raises:  ShapeError; NetError without a pooled size; DataError for a batch index outside x.
+    Example: x (1, 2, 8, 8), rois [[0, 0, 0, 7, 7], [0, 2, 2, 5, 5]]; roi_pooling_param { pooled_h: 2 pooled_w: 2
+             spatial_scale: 1 }
     Source:  Fast R-CNN, roi_pooling_layer.cu (its backward pass has no CPU version). Girshick, "Fast R-CNN", 2015.
     """
 

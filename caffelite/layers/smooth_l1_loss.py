@@ -21,6 +21,7 @@ class SmoothL1Loss(Layer):
     Tops:    y (), with loss weight 1 if none is given.
     Gradient: to x and target; none to the weights.
     Raises:  ShapeError unless all bottoms are alike; NetError unless sigma > 0.
+    Example: x [[1, 2], [3, 4]], target [[1, 2.5], [3, 6]]
     Source:  py-faster-rcnn, smooth_L1_loss_layer.cu. Girshick, "Fast R-CNN", 2015.
     """
 

@@ -21,6 +21,7 @@ class SmoothL1LossOHEM(Layer):
     Tops:    y (), with loss weight 1 if none is given; losses (N, 1, H, W), summed over channels.
     Gradient: of y to x and target; none to the weights, none from losses.
     Raises:  ShapeError unless all bottoms are alike.
+    Example: x (2, 4, 1, 1), target (2, 4, 1, 1) -> loss, losses
     Source:  py-R-FCN, smooth_L1_loss_ohem_layer.cu (no CPU version).
     """
 

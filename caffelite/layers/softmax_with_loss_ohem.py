@@ -15,6 +15,7 @@ class SoftmaxWithLossOHEM(SoftmaxWithLoss):
     Bottoms, gradient, errors: as SoftmaxWithLoss.
     Tops:    y (); prob as x; losses, as label with ones up to four axes: 0 for ignored labels. Only y has a gradient.
              ``normalization: PRE_FIXED`` divides y by ``pre_fixed_normalizer``.
+    Example: x [[1, 2, 3], [0, 0, 0]], label [2, 0] -> loss, prob, losses
     Source:  py-R-FCN, softmax_loss_ohem_layer.cu (no CPU version). Shrivastava et al., "Training Region-based Object
              Detectors with Online Hard Example Mining", 2016.
     """
