@@ -1,6 +1,6 @@
 """Datum, the record of Caffe's image databases: reading and writing its bytes without the protobuf library.
 
-Message ``Datum`` of caffe.proto: channels 1, height 2, width 3, data 4, label 5, float_data 6, encoded 7.
+Message ``Datum`` of caffe.proto: channels 1, height 2, width 3, data 4, label 5, float_data 6, encoded 7; labels 6000 is ours.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ from math import prod
 
 import numpy as np
 
-from caffelite.errors import DataError
+from caffelite.data.skipped import BadRecordError
 from caffelite.types import Shape
-from caffelite.weights.wire import BYTES, FIXED32, FIXED64, VARINT, header, integer, signed
+from caffelite.weights.wire import BYTES, FIXED32, FIXED64, VARINT, header, integer, signed, varint
 
 Buffer = bytes | memoryview
 
 _CHANNELS, _HEIGHT, _WIDTH, _DATA, _LABEL, _FLOAT_DATA, _ENCODED = range(1, 8)
-_FLOAT_TAG = _FLOAT_DATA << 3 | FIXED32
+_LABELS = 6000
 _INTEGERS = {_CHANNELS: "channels", _HEIGHT: "height", _WIDTH: "width", _LABEL: "label", _ENCODED: "encoded"}
+_FLOATS = {_FLOAT_DATA: "float_data", _LABELS: "labels"}
 _FIXED_BYTES = {FIXED32: 4, FIXED64: 8}
 
 
@@ -28,7 +29,8 @@ class Datum:
     """An image of shape (channels, height, width) and its label; None stands for a field that is not set.
 
     ``data``: uint8 pixels in C, H, W order, or a whole image file if ``encoded``. ``float_data``: float32
-    features, used where there are no pixels. Records of forks keep their other fields to themselves.
+    features, used where there are no pixels. ``labels``: a vector of float32 instead of one integer, an addition of
+    ours that Caffe passes over. Records of forks keep their other fields to themselves.
     """
 
     channels: int | None = None
@@ -38,15 +40,16 @@ class Datum:
     label: int | None = None
     float_data: np.ndarray | None = None
     encoded: bool | None = None
+    labels: np.ndarray | None = None
 
     @classmethod
     def decode(cls, buffer: Buffer) -> Datum:
         """The record in these bytes; ``data`` is a slice of them.
 
         Raises:
-            DataError: the bytes are no Datum.
+            BadRecordError: the bytes are no Datum.
         """
-        datum, floats = cls(), []
+        datum, floats = cls(), dict[int, list[np.ndarray]]()
         position, end = 0, len(buffer)
         while position < end:
             tag, position = _varint(buffer, position)
@@ -61,20 +64,21 @@ class Datum:
                 position += length
                 if number == _DATA:
                     datum.data = payload
-                elif number == _FLOAT_DATA:
-                    floats.append(_packed(payload))
-            elif tag == _FLOAT_TAG:
-                run = _run(buffer, position - 1)
-                floats.append(run)
-                position += 5 * len(run) - 1
+                elif number in _FLOATS:
+                    floats.setdefault(number, []).append(_packed(payload))
+            elif wire_type == FIXED32 and number in _FLOATS:
+                size = len(varint(tag))
+                run = _run(buffer, position - size, varint(tag))
+                floats.setdefault(number, []).append(run)
+                position += (4 + size) * len(run) - size
             elif wire_type in _FIXED_BYTES:
                 position += _FIXED_BYTES[wire_type]
             else:
-                raise DataError(f"not a Datum: wire type {wire_type} at byte {position}")
+                raise BadRecordError(f"not a Datum: wire type {wire_type} at byte {position}")
         if position > end:
-            raise DataError(f"cut short: its last field goes on to byte {position} of {end}")
-        if floats:
-            datum.float_data = np.concatenate(floats)
+            raise BadRecordError(f"cut short: its last field goes on to byte {position} of {end}")
+        for number, runs in floats.items():
+            setattr(datum, _FLOATS[number], np.concatenate(runs))
         if datum.encoded is not None:
             datum.encoded = bool(datum.encoded)
         return datum
@@ -92,6 +96,9 @@ class Datum:
         if self.float_data is not None:
             parts.append(_unpacked(self.float_data))
         parts.append(_integer(_ENCODED, self.encoded))
+        if self.labels is not None:
+            values = np.ascontiguousarray(self.labels, "<f4").tobytes()
+            parts += [header(_LABELS, len(values)), values]
         return b"".join(parts)
 
     @property
@@ -103,17 +110,19 @@ class Datum:
         """Pixels (uint8) or else features (float32), shape (channels, height, width); read-only, no copy.
 
         Raises:
-            DataError: the record holds neither, or not as many as its shape says.
+            BadRecordError: the record holds neither, or not as many as its shape says.
         """
         if self.data:
             values = np.frombuffer(self.data, np.uint8)
         elif self.float_data is not None:
             values = self.float_data
         else:
-            raise DataError("the record holds neither data nor float_data")
+            raise BadRecordError("the record holds neither data nor float_data")
         if values.size != prod(self.shape) or min(self.shape) < 1:
             C, H, W = self.shape
-            raise DataError(f"expected channels x height x width = {C} x {H} x {W} values, got {values.size}")
+            raise BadRecordError(
+                f"expected channels x height x width = {C} x {H} x {W} values, got {values.size}"
+            )
         return values.reshape(self.shape)
 
 
@@ -134,7 +143,13 @@ class Layout:
     def of(cls, record: bytes) -> Layout | None:
         """The layout of records like this one; None if they have to be walked through."""
         datum = Datum.decode(record)
-        if not datum.data or datum.encoded or datum.encode() != record or not 0 <= (datum.label or 0) < 128:
+        if (
+            not datum.data
+            or datum.encoded
+            or datum.labels is not None
+            or datum.encode() != record
+            or not 0 <= (datum.label or 0) < 128
+        ):
             return None
         size = len(datum.data)
         start = len(Datum(datum.channels, datum.height, datum.width).encode()) + len(header(_DATA, size))
@@ -165,28 +180,29 @@ def _varint(buffer: Buffer, position: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, position
         shift += 7
-    raise DataError(f"not a Datum: broken number before byte {position} of {len(buffer)}")
+    raise BadRecordError(f"not a Datum: broken number before byte {position} of {len(buffer)}")
 
 
 def _packed(payload: Buffer) -> np.ndarray:
     if len(payload) % 4:
-        raise DataError(f"float_data of {len(payload)} bytes is no multiple of 4")
+        raise BadRecordError(f"float_data of {len(payload)} bytes is no multiple of 4")
     return np.frombuffer(payload, "<f4")
 
 
-def _run(buffer: Buffer, start: int) -> np.ndarray:
+def _run(buffer: Buffer, start: int, tag: bytes) -> np.ndarray:
     """The unpacked floats that follow each other from the tag at ``start``."""
-    rows = np.frombuffer(buffer, np.uint8, (len(buffer) - start) // 5 * 5, start).reshape(-1, 5)
+    size = len(tag) + 4
+    rows = np.frombuffer(buffer, np.uint8, (len(buffer) - start) // size * size, start).reshape(-1, size)
     if not len(rows):
-        raise DataError(f"cut short: a float goes on to byte {start + 5} of {len(buffer)}")
-    others = np.flatnonzero(rows[:, 0] != _FLOAT_TAG)
+        raise BadRecordError(f"cut short: a float goes on to byte {start + size} of {len(buffer)}")
+    others = np.flatnonzero((rows[:, :-4] != np.frombuffer(tag, np.uint8)).any(axis=1))
     rows = rows[: others[0]] if len(others) else rows
-    return np.ascontiguousarray(rows[:, 1:]).view("<f4")[:, 0]
+    return np.ascontiguousarray(rows[:, -4:]).view("<f4")[:, 0]
 
 
 def _unpacked(values: np.ndarray) -> bytes:
     rows = np.empty((values.size, 5), np.uint8)
-    rows[:, 0] = _FLOAT_TAG
+    rows[:, 0] = _FLOAT_DATA << 3 | FIXED32
     rows[:, 1:] = np.ascontiguousarray(values, "<f4").reshape(-1, 1).view(np.uint8)
     return rows.tobytes()
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
 
+from caffelite.data.skipped import BadRecordError
 from caffelite.errors import DataError
 
 _WHEELS = "opencv-python opencv-contrib-python opencv-python-headless opencv-contrib-python-headless"
@@ -35,14 +37,41 @@ def decode(data: bytes | memoryview, color: bool | None = None) -> np.ndarray:
     ``color``: True for three channels, False for grey, None for what the file holds.
 
     Raises:
-        DataError: the bytes are no image that OpenCV reads, or not 8 bits deep.
+        BadRecordError: the bytes are no image that OpenCV reads, or not 8 bits deep.
+        DataError: OpenCV cannot be loaded.
     """
     cv2 = load()
     flags = {True: cv2.IMREAD_COLOR, False: cv2.IMREAD_GRAYSCALE, None: cv2.IMREAD_UNCHANGED}[color]
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if len(data) else None
     if image is None:
-        raise DataError("its encoded image cannot be decoded")
+        raise BadRecordError("its encoded image cannot be decoded")
     if image.dtype != np.uint8:
-        raise DataError(f"expected an image of 8 bits a channel, got {image.dtype}")
+        raise BadRecordError(f"expected an image of 8 bits a channel, got {image.dtype}")
     pixels: np.ndarray = image.reshape(*image.shape[:2], -1).transpose(2, 0, 1)
+    return pixels
+
+
+def read(path: str, color: bool) -> np.ndarray:
+    """The image in a file, as :func:`decode` gives it.
+
+    Raises:
+        BadRecordError: there is no such file, it cannot be read, or it is no image.
+    """
+    return decode(read_bytes(path), color)
+
+
+def read_bytes(path: str) -> bytes:
+    """What is in an image file. Raises BadRecordError."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        where = "" if os.path.isabs(path) else f" (looked up from '{os.getcwd()}')"
+        raise BadRecordError(f"{error.strerror or error}{where}") from error
+
+
+def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """An image (C, H, W) of uint8 in another size, by OpenCV's bilinear interpolation, without smoothing."""
+    resized = load().resize(np.ascontiguousarray(image.transpose(1, 2, 0)), (width, height))
+    pixels: np.ndarray = resized.reshape(height, width, -1).transpose(2, 0, 1)
     return pixels

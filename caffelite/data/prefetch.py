@@ -29,6 +29,7 @@ from typing import IO, Protocol, cast
 import numpy as np
 
 from caffelite.data.owner import NOBODY, Owner
+from caffelite.data.skipped import Bad
 from caffelite.errors import DataError
 from caffelite.types import Shape
 
@@ -53,8 +54,8 @@ _COMMAND = (
 class BatchMaker(Protocol):
     """Makes any batch by the number of its first item. Workers get a pickle of it."""
 
-    def make(self, item: int, into: Arrays) -> None:
-        """Fills the arrays. Raises DataError."""
+    def make(self, item: int, into: Arrays) -> list[Bad]:
+        """Fills the arrays; gives the bad records that it passed over. Raises DataError."""
         ...
 
     def close(self) -> None:
@@ -67,8 +68,8 @@ class Feed(Protocol):
 
     position: int
 
-    def next(self, into: Arrays) -> None:
-        """Fills ``into`` and moves on. Raises DataError; the position then stays."""
+    def next(self, into: Arrays) -> list[Bad]:
+        """Fills ``into`` and moves on; gives the bad records. Raises DataError; the position then stays."""
         ...
 
     def close(self) -> None:
@@ -100,10 +101,11 @@ class InlineFeed:
         self._step = step
         self.position = position
 
-    def next(self, into: Arrays) -> None:
+    def next(self, into: Arrays) -> list[Bad]:
         """Makes the batch."""
-        self._maker.make(self.position, into)
+        bad = self._maker.make(self.position, into)
         self.position += self._step
+        return bad
 
     def close(self) -> None:
         """Nothing to end: the maker is its owner's."""
@@ -172,7 +174,7 @@ class Prefetcher:
         """Process numbers of the workers."""
         return [worker.process.pid for worker in self._workers]
 
-    def next(self, into: Arrays) -> None:
+    def next(self, into: Arrays) -> list[Bad]:
         """Waits for the next batch, copies it and gives its slot back.
 
         Raises:
@@ -182,7 +184,7 @@ class Prefetcher:
             raise DataError(self._owner.message("the prefetcher was closed"))
         worker = self._workers[self._served % len(self._workers)]
         try:
-            batch = worker.wait()
+            batch, bad = worker.wait()
         except _WorkerDied as error:
             items = f"items {self.position} to {self.position + self._step - 1}"
             fix = "ended by -9 usually means out of memory: lower data_param.prefetch or the batch size"
@@ -192,6 +194,7 @@ class Prefetcher:
         self._served += 1
         self.position += self._step
         worker.release()
+        return bad
 
     def close(self) -> None:
         """Ends the workers. May be called twice; happens by itself when the object or the process ends."""
@@ -210,6 +213,7 @@ class _Worker:
         self._taken = 0
         self._ready = False
         self._error = ""
+        self._bad: list[Bad] = []
         command = [sys.executable, "-P", "-c", _COMMAND, json.dumps(sys.path)]
         one_thread = dict.fromkeys(_THREAD_COUNTS, "1")
         self.process = subprocess.Popen(
@@ -229,8 +233,8 @@ class _Worker:
         job = pickle.dumps((maker, first, stride, self.ring.shapes, self.ring.slots, self.ring.file))
         self._send(struct.pack("<Q", len(job)) + job)
 
-    def wait(self) -> Arrays:
-        """The next batch; stays that until ``release``, even if a signal ends the caller's copying."""
+    def wait(self) -> tuple[Arrays, list[Bad]]:
+        """The next batch and the bad records in it; stays that until ``release``, even if a signal ends the caller's copying."""
         if self._error:
             raise DataError(self._error)
         if not self._ready:
@@ -240,8 +244,9 @@ class _Worker:
             if kind == FAILED:
                 self._error = text
                 raise DataError(text)
+            self._bad = decode_bad(text)
             self._ready = True
-        return self.ring.arrays[self._taken % self.ring.slots]
+        return self.ring.arrays[self._taken % self.ring.slots], self._bad
 
     def release(self) -> None:
         """Gives the batch's slot back."""
@@ -338,3 +343,13 @@ def encode_reply(kind: bytes, text: str = "") -> bytes:
     """A worker's message."""
     data = text.encode()
     return HEAD.pack(kind, len(data)) + data
+
+
+def encode_bad(bad: list[Bad]) -> str:
+    """The text of a worker's message about a batch that it made."""
+    return json.dumps(bad) if bad else ""
+
+
+def decode_bad(text: str) -> list[Bad]:
+    """What ``encode_bad`` was given."""
+    return [Bad(*entry) for entry in json.loads(text)] if text else []

@@ -14,7 +14,7 @@ import struct
 import sys
 import traceback
 
-from caffelite.data.prefetch import DONE, FAILED, BatchMaker, Ring, encode_reply
+from caffelite.data.prefetch import DONE, FAILED, BatchMaker, Ring, encode_bad, encode_reply
 from caffelite.errors import CaffeliteError
 
 _LOOK_AROUND = 1.0  # seconds between looks for the parent: a fork of it may hold its ends of the pipes open
@@ -82,12 +82,11 @@ def _unpickle(pickled: bytes, replies: int) -> BatchMaker:
 
 def _make(maker: BatchMaker, item: int, ring: Ring, slot: int) -> tuple[bytes, str]:
     try:
-        maker.make(item, ring.arrays[slot])
+        return DONE, encode_bad(maker.make(item, ring.arrays[slot]))
     except CaffeliteError as error:
         return FAILED, str(error)
     except Exception:  # a defect in a maker must reach the consumer, whatever it is
         return FAILED, f"a data worker failed at item {item}:\n{traceback.format_exc()}"
-    return DONE, ""
 
 
 def _wait_for_slots(commands: int, parent: int) -> int:

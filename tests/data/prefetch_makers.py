@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from caffelite.data.skipped import Bad
 from caffelite.errors import DataError
 
 
@@ -19,9 +20,10 @@ class Numbers:
     log: str = ""
     fail_at: int = -1
     how: str = ""
+    bad_at: int = -1
     seconds: float = 0.0
 
-    def make(self, item: int, into: dict[str, np.ndarray]) -> None:
+    def make(self, item: int, into: dict[str, np.ndarray]) -> list[Bad]:
         if self.seconds:
             time.sleep(self.seconds)
         if item == self.fail_at:
@@ -31,6 +33,7 @@ class Numbers:
         if self.log:
             with open(self.log, "a") as file:
                 file.write(f"{item}\n")
+        return [Bad(item, "bad")] if item == self.bad_at else []
 
     def _fail(self, item: int) -> None:
         if self.how == "data":
@@ -48,7 +51,7 @@ class Numbers:
 class Noisy(Numbers):
     """Prints, as image libraries like to."""
 
-    def make(self, item: int, into: dict[str, np.ndarray]) -> None:
+    def make(self, item: int, into: dict[str, np.ndarray]) -> list[Bad]:
         print("decoding", item, flush=True)
         os.write(1, b"from C\n")
-        super().make(item, into)
+        return super().make(item, into)

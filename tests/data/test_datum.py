@@ -34,6 +34,7 @@ def test_caffes_records_read_and_written_are_the_same_bytes(golden, name):
         st.none() | st.integers(-(2**31), 2**31 - 1),
         st.none() | st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=9).map(np.float32),
         st.none() | st.booleans(),
+        st.none() | st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=9).map(np.float32),
     )
 )
 def test_any_record_survives_and_equals_protobufs(datum):
@@ -51,6 +52,15 @@ def test_floats_packed_unpacked_and_mixed():
     assert Datum.decode(packed).float_data.tolist() == [0.5, -2]
     assert Datum.decode(unpacked + packed).float_data.tolist() == [0.5, -2, 0.5, -2]
     assert FLOATS.array().shape == (2, 1, 1)
+
+
+def test_labels_packed_unpacked_and_beside_floats():
+    tag = b"\x85\xf7\x02"
+    unpacked = tag + np.float32(0.5).tobytes() + tag + np.float32(-2).tobytes()
+    datum = Datum.decode(unpacked + FLOATS.encode() + Datum(labels=np.array([7])).encode())
+    assert (
+        datum.labels.tolist() == [0.5, -2, 7] and datum.float_data.tolist() == [0.5, -2] and datum.label == 3
+    )
 
 
 def test_fields_of_forks_are_passed_over():

@@ -13,9 +13,9 @@ import pytest
 from caffelite.data import leveldb
 from caffelite.data.database import database_kind, open_database
 from caffelite.data.datum import Datum
+from caffelite.data.datum_source import DatumSource
 from caffelite.data.leveldb import LevelDbReader, LevelDbWriter
 from caffelite.data.owner import Owner
-from caffelite.data.source import DatumSource
 from caffelite.data.transform import TransformParams
 from caffelite.data.writer import open_writer
 from caffelite.errors import DataError, MissingFileError, UsageError
