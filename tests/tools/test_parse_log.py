@@ -228,6 +228,25 @@ def test_what_is_missing_is_told(run: Run) -> None:
     assert run("parse_log train.log . --delimiter ab").code == 2
 
 
+def test_our_own_logs(run: Run) -> None:
+    Path("net.prototxt").write_text(
+        'layer { name: "d" type: "DummyData" top: "x" top: "y" dummy_data_param { shape { dim: 2 dim: 3 } shape { dim: 2 } } }'
+        'layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip" inner_product_param { num_output: 2 } }'
+        'layer { name: "acc" type: "Accuracy" bottom: "ip" bottom: "y" top: "acc" include { phase: TEST } }'
+        'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "y" top: "loss" }'
+    )
+    Path("solver.prototxt").write_text(
+        'net: "net.prototxt" test_iter: 1 test_interval: 2 base_lr: 0.5 lr_policy: "step" gamma: 0.5 stepsize: 1'
+        " display: 1 max_iter: 4 random_seed: 1 snapshot_after_train: false"
+    )
+    for form, flag in (("old", ""), ("new", "--log_year_in_prefix")):
+        write(run(f"train -solver solver.prototxt {flag}").err, f"{form}.log")
+        tables = parse_log(f"{form}.log")
+        assert [row["LearningRate"] for row in tables.train.rows] == [0.5, 0.25, 0.125, 0.0625]
+        assert [row["NumIters"] for row in tables.test.rows] == [0, 2, 4]
+        assert tables.test.columns[3:] == ["acc", "loss"]
+
+
 def test_logs_of_bvlc_caffe(shared: Path) -> None:
     tables = parse_log(shared / "golden/logs/train.log")
     assert [(row["NumIters"], row["LearningRate"]) for row in tables.train.rows] == [

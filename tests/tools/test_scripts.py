@@ -61,6 +61,13 @@ def test_a_misspelt_old_name(run: Run) -> None:
     assert "did you mean 'compute_image_mean'?" in run("compute_image_maen").err
 
 
+@pytest.mark.parametrize("name", OLD)
+def test_the_page_on_tools_tells_of_each(name: str) -> None:
+    page = (TOOLS.parent / "docs/tools.md").read_text()
+    file = name.rpartition("/")[2]
+    assert f"| `{file} " in page and f"| `{current(file)[0]}` | `caffelite {current(file)[0]} " in page
+
+
 def shell(*words: str) -> subprocess.CompletedProcess[str]:
     """A command line outside of this process, without the package on the path."""
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
