@@ -43,8 +43,8 @@ COMMAND = Command(
         Flag("ext", "jpg", "ending of the images in a folder", "ENDING"),
     ),
     "INPUT OUTPUT.npy",
-    "INPUT is an image, a folder of images, or an array of images (.npy). A row of the output is the net's first "
-    "output for an image; those of a folder go by name.",
+    "INPUT is an image, a folder of images, or an array of images (.npy). A row of the output is the net's "
+    "first output for an image; those of a folder go by name.",
     (
         "caffelite classify --model_def net.prototxt --pretrained_model net.caffemodel cat.jpg out.npy",
         "caffelite classify --model_def net.prototxt --pretrained_model net.caffemodel images/ out.npy",

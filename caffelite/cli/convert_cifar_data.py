@@ -19,7 +19,8 @@ COMMAND = Command(
     "make databases of CIFAR-10 from its binary version",
     _run,
     usage="INPUT_FOLDER OUTPUT_FOLDER lmdb|leveldb",
-    text="Reads data_batch_1.bin to data_batch_5.bin and test_batch.bin; writes cifar10_train_KIND and cifar10_test_KIND.",
+    text="Reads data_batch_1.bin to data_batch_5.bin and test_batch.bin; writes cifar10_train_KIND and "
+    "cifar10_test_KIND.",
     examples=("caffelite convert_cifar_data cifar-10-batches-bin examples/cifar10 lmdb",),
     words=(3, 3),
 )

@@ -52,9 +52,11 @@ COMMAND = Command(
         SEED,
     ),
     "ROOT/ LIST DATABASE",
-    "LIST has lines 'PATH LABEL'; ROOT is put before each path. Images that cannot be read are named, counted and left out.",
+    "LIST has lines 'PATH LABEL'; ROOT is put before each path. Images that cannot be read are named, "
+    "counted and left out.",
     (
-        "caffelite convert_imageset -resize_height=256 -resize_width=256 -shuffle train/ train.txt train_lmdb",
+        "caffelite convert_imageset -resize_height=256 -resize_width=256 -shuffle train/ train.txt "
+        "train_lmdb",
         "caffelite convert_imageset -encoded -backend leveldb images/ list.txt images_leveldb",
     ),
     (3, 3),

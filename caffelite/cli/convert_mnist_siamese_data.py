@@ -21,8 +21,6 @@ COMMAND = Command(
     (Flag("backend", "leveldb", "kind of the database: lmdb or leveldb", "KIND", BACKENDS), SEED),
     "IMAGES LABELS DATABASE",
     "A record has two channels, a digit each, and label 1 if both are of one class.",
-    (
-        "caffelite convert_mnist_siamese_data images-idx3-ubyte labels-idx1-ubyte pairs_leveldb",
-    ),
+    ("caffelite convert_mnist_siamese_data images-idx3-ubyte labels-idx1-ubyte pairs_leveldb",),
     (3, 3),
 )

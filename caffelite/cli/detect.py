@@ -54,7 +54,8 @@ def _check_mode(source: str, mode: str) -> None:
         what = "a CSV with filename, ymin, xmin, ymax, xmax" if mode == "list" else "a list of images"
         other = next(name for name in _MODES if name != mode)
         raise UsageError(
-            f"--crop_mode {mode}: expected {what}, a name that ends in {ending}, got '{source}'\n  Fix: --crop_mode {other}"
+            f"--crop_mode {mode}: expected {what}, a name that ends in {ending}, got '{source}'\n"
+            f"  Fix: --crop_mode {other}"
         )
 
 
@@ -78,8 +79,9 @@ COMMAND = Command(
         ),
     ),
     "INPUT OUTPUT",
-    "INPUT is, for selective_search, a .txt with an image a line; for list, a .csv with filename, ymin, xmin, ymax, xmax. "
-    "A row of the output is a window: filename, its corners, and the net's first output (class0, class1, ...).",
+    "INPUT is, for selective_search, a .txt with an image a line; for list, a .csv with filename, ymin, "
+    "xmin, ymax, xmax. A row of the output is a window: filename, its corners, and the net's first output "
+    "(class0, class1, ...).",
     ("caffelite detect --model_def net.prototxt --pretrained_model net.caffemodel images.txt out.h5",),
     (2, 2),
 )

@@ -31,8 +31,8 @@ COMMAND = Command(
     "fetch the weights that a model's readme.md tells of",
     _run,
     usage="DIR",
-    text="The readme begins with lines 'caffemodel: NAME', 'caffemodel_url: ADDRESS' and 'sha1: CHECKSUM' between two "
-    "lines '---', as in Caffe's model zoo. A file with another checksum is never kept.",
+    text="The readme begins with lines 'caffemodel: NAME', 'caffemodel_url: ADDRESS' and 'sha1: CHECKSUM' "
+    "between two lines '---', as in Caffe's model zoo. A file with another checksum is never kept.",
     examples=("caffelite download models/bvlc_alexnet",),
     words=(1, 1),
 )

@@ -44,8 +44,8 @@ COMMAND = Command(
     _run,
     ENGINE,
     "WEIGHTS NET BLOBS DATABASES BATCHES lmdb|leveldb [CPU]",
-    "The net, in phase TEST, brings its own data layer. BLOBS and DATABASES are lists with commas: each blob goes into the database at its place, "
-    "a record an item, with the numbers in float_data.",
+    "The net, in phase TEST, brings its own data layer. BLOBS and DATABASES are lists with commas: each "
+    "blob goes into the database at its place, a record an item, with the numbers in float_data.",
     ("caffelite features net.caffemodel train_val.prototxt fc7,prob fc7_lmdb,prob_lmdb 10 lmdb",),
     (6, 8),
 )

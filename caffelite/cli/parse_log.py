@@ -39,8 +39,8 @@ COMMAND = Command(
         Flag("columns", False, "the tables of parse_log.sh: columns set with spaces"),
     ),
     "LOG [OUTPUT_FOLDER]",
-    "Writes LOG.train and LOG.test: NumIters, Seconds since the start, LearningRate of the iteration, and each output. "
-    "A table without rows is not written.",
+    "Writes LOG.train and LOG.test: NumIters, Seconds since the start, LearningRate of the iteration, and "
+    "each output. A table without rows is not written.",
     ("caffelite parse_log train.log .", "caffelite parse_log.sh train.log"),
     (1, 2),
 )

@@ -59,7 +59,8 @@ def mean_of(options: Options) -> np.ndarray | None:
 
     if not options.has("mean_file"):
         print(
-            f"Mean: {', '.join(f'{value:g}' for value in ILSVRC_2012_MEAN)}, the mean colour of ILSVRC 2012 (no --mean_file)"
+            f"Mean: {', '.join(f'{value:g}' for value in ILSVRC_2012_MEAN)}, "
+            "the mean colour of ILSVRC 2012 (no --mean_file)"
         )
         return ILSVRC_2012_MEAN
     path = options.text("mean_file")

@@ -21,8 +21,8 @@ COMMAND = Command(
     "a chart of one or more training logs",
     _run,
     usage="CHART_TYPE OUT.png LOG...",
-    text="Chart types, against iterations or (odd numbers) seconds: 0 and 1 test accuracy, 2 and 3 test loss, 4 and 5 "
-    "learning rate, 6 and 7 training loss. Needs matplotlib: pip install 'caffelite[plot]'.",
+    text="Chart types, against iterations or (odd numbers) seconds: 0 and 1 test accuracy, 2 and 3 test "
+    "loss, 4 and 5 learning rate, 6 and 7 training loss. Needs matplotlib: pip install 'caffelite[plot]'.",
     examples=("caffelite plot 6 loss.png train.log", "caffelite plot 0 accuracy.pdf first.log second.log"),
     words=(3, None),
 )

@@ -26,8 +26,9 @@ COMMAND = Command(
         Flag("w", _WIDTH, "the same", "N", hidden=True),
     ),
     "NET",
-    "Name, type, multipliers of rate and decay (x, d), bottoms, tops (in brackets if no layer takes them), and the window: "
-    "5/2+1 20 is a kernel of 5 with stride 2, padding 1 and 20 outputs. 'caffelite summary' tells shapes and costs.",
+    "Name, type, multipliers of rate and decay (x, d), bottoms, tops (in brackets if no layer takes them), "
+    "and the window: 5/2+1 20 is a kernel of 5 with stride 2, padding 1 and 20 outputs. 'caffelite summary' tells shapes "
+    "and costs.",
     ("caffelite summarize train_val.prototxt -w 40",),
     (1, 1),
 )

@@ -41,7 +41,8 @@ COMMAND = Command(
         Flag("gpus", "", "GPUs to use; this build computes on the CPU and refuses them", "IDS"),
         Flag("timing", False, "log the milliseconds of each layer at each display; layers then run unfused"),
     ),
-    text="'caffelite train' does the same with more flags. Runs to max_iter, with the type that the solver file names.",
+    text="'caffelite train' does the same with more flags. Runs to max_iter, with the type that the solver "
+    "file names.",
     examples=("caffelite train.py --solver solver.prototxt --timing",),
     words=(0, None),
 )

@@ -1,4 +1,4 @@
-"""The verbs there are, in the groups in which the help lists them, and the names that Caffe's own tools had."""
+"""The verbs in the groups in which the help lists them, and the names that Caffe's own tools had."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ OLD_NAMES: dict[str, tuple[str, ...]] = {
 
 
 def current(name: str) -> tuple[str, ...]:
-    """The verb, and perhaps its first flags, that a name stands for: a verb, an old name, or either with ``.py``.
+    """The verb, and perhaps its first flags, that a name stands for; an ending ``.py`` may be left on.
 
     A name of nothing comes back as it is.
     """

@@ -18,7 +18,9 @@ _BEST = 5
 
 
 class Classification:
-    """A net with the names of its classes. The picture is resized to the net's input, less the mean's mean colour.
+    """A net with the names of its classes.
+
+    The picture is resized to the net's input, and the mean colour of the mean image taken from it.
 
     ``options``: ``engine``, ``precision`` and ``seed`` of the Predictor.
 
@@ -38,7 +40,8 @@ class Classification:
         image = read_mean(mean)
         if len(image) != self.input[1]:
             raise DataError(
-                f"mean '{mean}': Number of channels of mean file doesn't match input layer: {len(image)}, not {self.input[1]}"
+                f"mean '{mean}': Number of channels of mean file doesn't match input layer: {len(image)}, "
+                f"not {self.input[1]}"
             )
         self.mean = image.mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
         self.labels = read_bytes(labels, "labels").decode("utf-8", "replace").splitlines()

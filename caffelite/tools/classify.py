@@ -15,7 +15,7 @@ from caffelite.errors import DataError, MissingFileError
 from caffelite.io import load_image
 
 ILSVRC_2012_MEAN = np.array([104.00698793, 116.66876762, 122.67891434], np.float32)
-"""The mean colour (blue, green, red) of the training images of ILSVRC 2012: that of Caffe's ilsvrc_2012_mean.npy."""
+"""The mean colour (blue, green, red) of Caffe's ilsvrc_2012_mean.npy."""
 
 _CHUNK = 32  # images in memory at a time, with ten crops of each
 
@@ -32,12 +32,13 @@ def classify(classifier: Classifier, images: Iterable[np.ndarray], oversample: b
 
 
 def images_of(path: str | Path, ending: str = "jpg") -> tuple[Sequence[Path], Iterator[np.ndarray]]:
-    """The images of a file, a folder or an array of images (``.npy``: (N, H, W, K)); first their files, where they have.
+    """The images of a file, a folder or an array (``.npy``: (N, H, W, K)); first their files, if any.
 
     ``ending``: that of the images in a folder, which are taken in the order of their names.
 
     Raises:
-        MissingFileError, DataError: no such file, no images in the folder, or (while iterating) a broken image.
+        MissingFileError, DataError: no such file, no images in the folder, or (while iterating) a broken
+            image.
     """
     source = Path(path)
     if source.suffix == ".npy":

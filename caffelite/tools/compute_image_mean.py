@@ -17,10 +17,10 @@ _SOURCE = "compute_image_mean.cpp"
 
 
 def compute_image_mean(database: StrPath, output: StrPath = "", backend: str = "") -> np.ndarray:
-    """The mean image (C, H, W) of a database, logged channel by channel and written to ``output`` if that is given.
+    """The mean image (C, H, W) of a database, logged by channel and written to ``output`` if given.
 
-    The file is a BlobProto with Caffe's older kind of shape: num, channels, height, width. ``backend``: ``LMDB``,
-    ``LEVELDB``; empty: whichever the database is.
+    The file is a BlobProto with Caffe's older kind of shape: num, channels, height, width. ``backend``:
+    ``LMDB``, ``LEVELDB``; empty: whichever the database is.
 
     Raises:
         MissingFileError, DataError: no such database, a broken record, or images of different sizes.

@@ -27,12 +27,13 @@ _TEST = ("test_batch.bin",)
 
 
 def convert_cifar_data(source: StrPath, target: StrPath, backend: str) -> tuple[Path, Path]:
-    """Writes ``cifar10_train_<backend>`` and ``cifar10_test_<backend>`` into the folder ``target``; gives both.
+    """Writes ``cifar10_train_<backend>`` and ``cifar10_test_<backend>`` into ``target``; gives both.
 
     Keys are numbers with 5 digits. All files are read before anything is written.
 
     Raises:
-        MissingFileError, DataError: files that are missing or no CIFAR batches; a database exists; no such folder.
+        MissingFileError, DataError: files that are missing or no CIFAR batches; a database exists; no such
+            folder.
     """
     parts = {
         name: [read_batch(Path(source) / file) for file in files]

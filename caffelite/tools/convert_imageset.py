@@ -40,8 +40,10 @@ class ImageForm:
         gray: one channel, not three.
         height: in pixels; together with ``width`` what images are resized to. 0 and 0: their own size.
         width: see ``height``.
-        encoded: store image files instead of pixels: the file as it is if it fits, or else a newly encoded one.
-        encode_type: the ending of the format to encode in (``jpg``); empty: that of each file. Implies ``encoded``.
+        encoded: store image files instead of pixels: the file as it is if it fits, or else a newly encoded
+            one.
+        encode_type: the ending of the format to encode in (``jpg``); empty: that of each file. Implies
+            ``encoded``.
     """
 
     gray: bool = False
@@ -123,7 +125,8 @@ def convert_imageset(
     """Writes the images of a list to a new database and gives the paths of those that could not be read.
 
     A record's key is its number in the list with 8 digits, ``_``, and its path; ``root`` is put before paths.
-    Images that cannot be read are logged and left out, as Caffe does. ``check_size`` asks that all have one shape.
+    Images that cannot be read are logged and left out, as Caffe does. ``check_size`` asks that all have one
+    shape.
 
     Raises:
         DataError: the database exists, none of the images can be read, or they differ in shape.

@@ -19,7 +19,8 @@ def convert_mnist_data(images: StrPath, labels: StrPath, database: StrPath, back
     """Writes the digits of two idx files, packed or not, into a new database; gives their number.
 
     Raises:
-        MissingFileError, DataError: files that are missing, broken or do not fit each other; the database exists.
+        MissingFileError, DataError: files that are missing, broken or do not fit each other; the database
+            exists.
     """
     count = convert_mnist(images, labels, database, backend)
     where = "convert_mnist_data.cpp"
@@ -31,9 +32,10 @@ def convert_mnist_data(images: StrPath, labels: StrPath, database: StrPath, back
 def convert_mnist_siamese_data(
     images: StrPath, labels: StrPath, database: StrPath, backend: str = "LEVELDB", seed: int = -1
 ) -> int:
-    """Writes as many random pairs as there are digits: two channels, label 1 for digits of the same class, else 0.
+    """Writes as many random pairs as there are digits: two channels, label 1 for one class, else 0.
 
-    The pairs are the same for each ``seed`` from 0 up. Gives their number. Raises what :func:`convert_mnist_data` does.
+    The pairs are the same for each ``seed`` from 0 up. Gives their number. Raises what
+    :func:`convert_mnist_data` does.
     """
     pixels, classes = read_pair(images, labels)
     words = RandomSource(seed).words(0, len(classes), "convert_mnist_siamese_data")

@@ -63,8 +63,8 @@ def check_output(path: str | Path) -> None:
 def write_detections(path: str | Path, detections: Sequence[dict[str, Any]]) -> None:
     """Writes what ``Detector.detect_windows`` gives, a row a window.
 
-    ``.csv``: filename, ymin, xmin, ymax, xmax, class0, class1, ... ``.h5``: a dataset for each of the first five, and
-    ``prediction`` (windows, classes).
+    ``.csv``: filename, ymin, xmin, ymax, xmax, class0, class1, ... ``.h5``: a dataset for each of the first
+    five, and ``prediction`` (windows, classes).
 
     Raises:
         UsageError: another ending.

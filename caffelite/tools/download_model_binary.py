@@ -26,7 +26,7 @@ Report = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a readme says of a model's weights: name and place of the file, address, checksum (hexadecimal)."""
+    """What a readme says of a model's weights: where the file goes, its address and checksum."""
 
     path: Path
     url: str
@@ -34,10 +34,11 @@ class ModelCard:
 
 
 def read_card(folder: str | Path) -> ModelCard:
-    """The card in ``readme.md`` of a model's folder: lines ``name: value`` between two lines ``---`` at its start.
+    """The card in a model's ``readme.md``: lines ``name: value`` between two lines ``---`` at its start.
 
     Raises:
-        MissingFileError, DataError: no readme, no such lines, or one of caffemodel, caffemodel_url, sha1 missing.
+        MissingFileError, DataError: no readme, no such lines, or one of caffemodel, caffemodel_url, sha1
+            missing.
     """
     path = next((p for p in (Path(folder) / "readme.md", Path(folder) / "README.md") if p.exists()), None)
     path = path or Path(folder) / "readme.md"
@@ -52,12 +53,13 @@ def read_card(folder: str | Path) -> ModelCard:
 
 
 def download_model_binary(folder: str | Path, report: Report | None = None) -> bool:
-    """Fetches a model's weights into its folder, checked, whole or not at all; False if they were there already.
+    """Fetches a model's weights into its folder, checked; False if they were there already.
 
     A file of the right name with a wrong checksum is replaced.
 
     Raises:
-        MissingFileError, DataError: what :func:`read_card` raises; an address that does not answer; a wrong checksum.
+        MissingFileError, DataError: what :func:`read_card` raises; an address that does not answer; a wrong
+            checksum.
         SnapshotError: the folder cannot be written.
     """
     card = read_card(folder)

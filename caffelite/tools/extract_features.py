@@ -32,10 +32,11 @@ def extract_features(
     backend: str = "LMDB",
     **options: Any,
 ) -> int:
-    """Runs a net on ``batches`` batches of its own data; gives the number of items whose features were written.
+    """Runs a net on ``batches`` batches of its own data; gives the number of items written.
 
-    Each blob goes into the database at its place in the list: one record an item, with ``float_data``, under its
-    number with 10 digits. The net is in phase TEST; ``options``: ``engine``, ``precision`` and ``seed`` of the Model.
+    Each blob goes into the database at its place in the list: one record an item, with ``float_data``, under
+    its number with 10 digits. The net is in phase TEST; ``options``: ``engine``, ``precision`` and ``seed``
+    of the Model.
 
     Raises:
         UsageError: not as many databases as blobs, fewer than one batch, another backend.

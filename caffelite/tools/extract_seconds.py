@@ -1,6 +1,6 @@
 """Times of the lines of a training log, as Caffe's tools/extra/extract_seconds.py takes them.
 
-Dates are those of glog: ``I1123 12:22:18.424001`` (month, day) up to 0.4, ``I20261123 12:22:18.424001`` from 0.5 on.
+Dates are those of glog: ``I1123 12:22:18.424001`` up to its version 0.4, ``I20261123 ...`` from 0.5 on.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def timed_lines(log: str | Path) -> Iterator[tuple[float, str]]:
 
 
 class _Clock:
-    """The times of a log's lines. Where dates have no year, a month before the last one is in the next year."""
+    """The times of a log's lines. Without years, a month before the last one is in the next year."""
 
     def __init__(self, year: int):
         self.year = year

@@ -34,8 +34,8 @@ _LOSS = re.compile(r"Iteration \d+.*, loss = (\S+)")
 class Table:
     """Rows in the order of the log: NumIters, Seconds, LearningRate, then a column for each output.
 
-    The outputs of a second test net have its number behind their name (``accuracy (#1)``); so have the further
-    values of an output with several (``prob``, ``prob#1``, ...).
+    The outputs of a second test net have its number behind their name (``accuracy (#1)``); so have the
+    further values of an output with several (``prob``, ``prob#1``, ...).
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Table:
         return list(dict.fromkeys(name for row in self.rows for name in row))
 
     def add(self, start: Row, net: int, index: int, name: str, value: float) -> None:
-        """Takes output ``index``; it opens a new row if it belongs to another iteration or is there already."""
+        """Takes output ``index``; one of another iteration, or there already, opens a new row."""
         if not self.rows or self.rows[-1][ITERS] != start[ITERS] or (net, index) in self._seen:
             self.rows.append(dict(start))
             self._seen.clear()
@@ -71,7 +71,7 @@ class Table:
 
 @dataclass
 class Tables:
-    """A log's outputs of training, its outputs of testing, and the losses that Caffe smooths (column Loss)."""
+    """Outputs of training, outputs of testing, and the losses that Caffe smooths (column Loss)."""
 
     train: Table = field(default_factory=Table)
     test: Table = field(default_factory=Table)
@@ -84,7 +84,7 @@ class Tables:
 
 
 def parse_log(log: str | Path) -> Tables:
-    """Reads a log of ``caffe train`` or ``caffelite train``, with either form of date, NaN and infinite values.
+    """Reads a log of ``caffe train`` or ``caffelite train``; numbers may be NaN or infinite.
 
     Raises:
         MissingFileError, DataError: no such log, or one in which no training starts.
@@ -107,7 +107,7 @@ def parse_log(log: str | Path) -> Tables:
 
 
 def write_csv(tables: Tables, log: str | Path, folder: str | Path, delimiter: str = ",") -> list[Path]:
-    """Writes ``LOG.train`` and ``LOG.test`` into a folder that is there; gives those that had rows and are written.
+    """Writes ``LOG.train`` and ``LOG.test``, unless without rows, into a folder; gives those written.
 
     Raises:
         SnapshotError: a file cannot be written.
@@ -128,8 +128,9 @@ def write_csv(tables: Tables, log: str | Path, folder: str | Path, delimiter: st
 def write_columns(tables: Tables, log: str | Path, folder: str | Path) -> list[Path]:
     """Writes the two tables of parse_log.sh: columns set with spaces, under a line that begins with ``#``.
 
-    ``LOG.train``: Iters, Seconds, TrainingLoss, LearningRate. ``LOG.test``: Iters, Seconds, TestAccuracy, TestLoss;
-    which outputs these are, :func:`accuracy_column` and :func:`loss_column` say. What is not in the log is ``nan``.
+    ``LOG.train``: Iters, Seconds, TrainingLoss, LearningRate. ``LOG.test``: Iters, Seconds, TestAccuracy,
+    TestLoss; which outputs these are, :func:`accuracy_column` and :func:`loss_column` say. What is not in the
+    log is ``nan``.
 
     Raises:
         SnapshotError: a file cannot be written.

@@ -48,11 +48,11 @@ _INCHES = (8, 5)
 
 
 def plot_training_log(chart_type: int, output: str | Path, logs: Sequence[str | Path]) -> None:
-    """Draws one chart of one or more logs, a line for each; the ending of ``output`` says the format (.png, .pdf ...).
+    """Draws one chart of one or more logs, a line for each; ``output`` ends in its format, such as .png.
 
     Raises:
         UsageError: no such chart type (0 to 7, :data:`CHART_TYPES`) or picture format.
-        MissingFileError, DataError: a log that is missing, that holds no training, or not what the chart shows;
+        MissingFileError, DataError: a log that is missing, or holds nothing of what the chart shows;
             matplotlib is not installed.
         SnapshotError: the picture cannot be written.
     """

@@ -1,4 +1,4 @@
-"""Square images of one size: Caffe's tools/extra/resize_and_crop_images.py, without its map-reduce library."""
+"""Square images of one size: Caffe's tools/extra/resize_and_crop_images.py, without map-reduce."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".
 
 
 def resize_and_crop(image: np.ndarray, side: int) -> np.ndarray:
-    """The middle square, ``side`` x ``side``, of an image (H, W, C) whose shorter side is first brought to ``side``."""
+    """The middle (side, side, C) of an image (H, W, C) whose shorter side is first brought to ``side``."""
     H, W = image.shape[:2]
     size = (side, side * H // W) if H > W else (side * W // H, side)
     large: np.ndarray = opencv.load().resize(image, size)
@@ -37,7 +37,7 @@ def resize_and_crop_images(
     names: Sequence[str] | None = None,
     threads: int = 0,
 ) -> list[str]:
-    """Does so with images of one folder, into the same places below another; gives those that could not be read.
+    """Resizes images of a folder into the same places below another; gives those that cannot be read.
 
     ``names``: paths below ``source``; None: all image files there. Images that cannot be read are logged.
 

@@ -16,9 +16,9 @@ _CONVOLUTIONS = ("Convolution", "Deconvolution")
 def summarize(source: NetSource, max_width: int = MAX_WIDTH) -> Iterator[str]:
     """The layers of a net as a table: name, type, learning rates, bottoms, ``->``, tops, window and outputs.
 
-    The lines are those of Caffe's script: ``(x1 d1, x2 d0)`` are the multipliers of rate and decay, ``5/2+1 20``
-    is a window of 5 with stride 2, padding 1 and 20 outputs. A top that no layer takes stands in brackets. Columns
-    but the last are cut to ``max_width``; 0 cuts none.
+    The lines are those of Caffe's script: ``(x1 d1, x2 d0)`` are the multipliers of rate and decay, ``5/2+1
+    20`` is a window of 5 with stride 2, padding 1 and 20 outputs. A top that no layer takes stands in
+    brackets. Columns but the last are cut to ``max_width``; 0 cuts none.
     """
     free = _free_tops(source.message.layer)
     rows = [_row(layer, free) for layer in source.message.layer]

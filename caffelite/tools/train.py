@@ -10,7 +10,7 @@ from caffelite.solver.solver import Solver
 
 
 class Timing:
-    """Measures the layers of a solver's training net and logs the last iteration's milliseconds at each display."""
+    """Measures a solver's layers and logs the last iteration's milliseconds at each display."""
 
     def __init__(self, solver: Solver):
         self.solver = solver

@@ -1,4 +1,4 @@
-"""Old nets and solvers to the current form: Caffe's upgrade_net_proto_text, _binary and upgrade_solver_proto_text."""
+"""Old nets and solvers to the current form: Caffe's three tools upgrade_*_proto_*."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ KINDS = ("net_text", "net_binary", "solver_text")
 
 
 def upgrade(source: str | Path, target: str | Path, kind: str = "") -> list[str]:
-    """Writes a net or solver in the current form and says what has changed; nothing if it is in that form already.
+    """Writes a net or solver in the current form and says what has changed.
 
-    ``kind``: one of :data:`KINDS`; empty: what the file is. Weights of a binary net are kept; comments of a text are
-    not. The file is written in either case.
+    ``kind``: one of :data:`KINDS`; empty: what the file is. Weights of a binary net are kept; comments of a
+    text are not. The file is written in either case.
 
     Raises:
-        MissingFileError, DataError, NetError: no such file, one of another kind, or one that cannot be upgraded.
+        MissingFileError, DataError, NetError: no such file, one of another kind, or one that cannot be
+            upgraded.
         UsageError: another kind.
         SnapshotError: the target cannot be written.
     """
