@@ -119,3 +119,37 @@ def test_bottoms_of_two_shapes(message):
         "layer 'layer' (Convolution): expected bottoms of one shape, since they share weights, "
         "got x[0]=(2, 3, 5, 4), x[1]=(2, 3, 4, 4)"
     )
+
+
+# -- forks ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("slope", [0, 0.25])
+def test_a_relu_of_its_own(slope):
+    x = np.random.default_rng(1).normal(size=(2, 3, 5, 4))
+    text, W, b = (
+        "num_output: 4 kernel_size: 3 pad: 1",
+        np.random.default_rng(2).normal(size=(4, 3, 3, 3)),
+        np.ones(4),
+    )
+    plain = run_layer("Convolution", f"convolution_param {{ {text} }}", [x], params={"W": W, "b": b})
+    fused = f"convolution_param {{ {text} relu: true negative_slope: {slope} }}"
+    run = run_layer("Convolution", fused, [x], params={"W": W, "b": b}, dy=[1])
+    y = plain.y[0]
+    np.testing.assert_allclose(run.y[0], np.where(y > 0, y, slope * y))
+    gate = np.where(y > 0, 1, slope)
+    np.testing.assert_allclose(run.dparams["b"], gate.sum(axis=(0, 2, 3)))
+    check_layer("Convolution", fused, [(2, 3, 5, 4)])
+
+
+def test_dilations_by_axis():
+    x, params = np.arange(48.0).reshape(1, 1, 8, 6), {"W": np.ones((1, 1, 2, 2)), "b": [0]}
+    text = "convolution_param { num_output: 1 kernel_size: 2 %s }"
+    each = run_layer("Convolution", text % "dilation_h: 3 dilation_w: 2", [x], params=params)
+    both = run_layer("Convolution", text % "dilation: 3 dilation: 2", [x], params=params)
+    np.testing.assert_array_equal(each.y[0], both.y[0])
+
+
+def test_a_relu_that_rises_below_0(message):
+    text = "convolution_param { num_output: 1 kernel_size: 1 relu: true negative_slope: -1 }"
+    assert "expected negative_slope >= 0, got -1" in message("Convolution", text)
