@@ -57,8 +57,8 @@ class _Adapter:
         found = read_normalization(entry.type, entry.blobs)
         if found is None or "mean" not in names:
             return entry
-        if found.old_order:
-            said.append("blobs brought into today's order")
+        if found.old_order or ("factor" in found.order) != ("factor" in names):
+            said.append(f"blobs brought into the order of {node.type}")
         if "scale" not in names:
             self._give_scale(found, node, said)
         elif found.scale is None:
