@@ -1,7 +1,8 @@
 """``python -m benchmarks.onnx_models FOLDER...``: each model as ONNX, and how far onnxruntime is from the net.
 
-A folder is a model (``deploy.prototxt``, perhaps ``weights.caffemodel``) or holds such folders. Models without
-weights get random ones: normal with the deviation that keeps activations in range, statistics near 0 and 1.
+A folder is a model (``deploy.prototxt``, perhaps ``weights.caffemodel``, perhaps ``reference.npz`` with arrays ``input`` or
+``input_<name>`` to compare on) or holds such folders. Models without weights get random ones: normal with the
+deviation that keeps activations in range, statistics near 0 and 1.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ def lines(net: Path, batch: int | str | None) -> Iterator[str]:
         with TemporaryDirectory() as folder:
             path = Path(folder) / "model.onnx"
             if own.exists():
-                report = export.onnx(net, own, path, batch=batch)
+                given = reference_inputs(net)
+                shapes = {name: array.shape for name, array in (given or {}).items()}
+                report = export.onnx(net, own, path, batch=batch, shapes=shapes, inputs=given)
             else:
                 report = export.onnx(randomized(net), None, path, batch=batch or 1)
     except CaffeliteError as error:
@@ -60,6 +63,17 @@ def lines(net: Path, batch: int | str | None) -> Iterator[str]:
             f"| {net.parent.name} | {weights} | {report.operators} | {d.output} | {shape} | "
             f"{d.absolute:.1e} | {d.relative:.1e} | {seconds:.1f} |"
         )
+
+
+def reference_inputs(net: Path) -> dict[str, np.ndarray] | None:
+    """The arrays that came with a model, by the names of its inputs."""
+    file = net.with_name("reference.npz")
+    if not file.exists():
+        return None
+    names = Model(net, backward=False, observe=False).graph.inputs
+    with np.load(file) as archive:
+        found = {key: archive[key] for key in archive.files if key.startswith("input")}
+    return {key.removeprefix("input").removeprefix("_") or names[0]: array for key, array in found.items()}
 
 
 def randomized(net: Path) -> Model:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from caffelite.errors import ExportError, UsageError
 from caffelite.export.draw import draw_inputs
 from caffelite.export.report import Difference, compare
@@ -84,8 +86,11 @@ def _differences(
     return [compare(name, model.blob(name), other) for name, other in results.items()]
 
 
-def check_inputs(model: Model, inputs: Mapping[str, Any]) -> None:
-    """Raises UsageError unless arrays are given for inputs of the net."""
-    unknown = sorted(set(inputs) - set(model.graph.inputs))
-    if unknown:
-        raise UsageError(f"inputs: the net has {model.graph.inputs}, not {unknown}")
+def check_inputs(model: Model, inputs: Mapping[str, Any], any_batch: bool) -> None:
+    """Raises UsageError unless arrays of the right sizes are given for inputs of the net."""
+    for name, array in inputs.items():
+        if name not in model.graph.inputs:
+            raise UsageError(f"inputs: the net has {', '.join(model.graph.inputs)}, not '{name}'")
+        wanted, got = model.graph.blobs[name].shape, np.shape(array)
+        if len(got) != len(wanted) or got[any_batch:] != wanted[any_batch:]:
+            raise UsageError(f"inputs: expected '{name}' {wanted}{' with any batch' * any_batch}, got {got}")

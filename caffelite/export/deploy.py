@@ -113,25 +113,32 @@ def _is_data(layer: Any, cls: type[Layer] | None) -> bool:
 def _known_shapes(
     source: NetSource, state: State, entries: list[Entry], given: Mapping[str, Shape]
 ) -> dict[str, Shape]:
-    """Shapes of all tops of Input and data layers; data layers are opened only if none of theirs is given."""
-    data = [entry.message for entry in entries if _is_data(entry.message, _class(entry.message.type))]
-    tops = {top for layer in data for top in layer.top}
+    """Shapes of the tops of Input and data layers; data layers are opened only if none of theirs is given."""
+    layers = [entry.message for entry in entries if _is_data(entry.message, _class(entry.message.type))]
+    tops = {top for layer in layers for top in layer.top}
     for name in given:
         if name not in tops:
             raise NetError(f"shape of '{name}': expected an input or a top of a data layer, {_few(tops)}")
-    if all(any(top in given for top in layer.top) for layer in data):
-        return dict(given)
+    known: dict[str, Shape] = {}
+    for layer in layers:
+        shapes = [tuple(shape.dim) for shape in layer.input_param.shape]
+        known |= zip(layer.top, shapes * len(layer.top) if len(shapes) == 1 else shapes, strict=False)
+    if any(layer.type != "Input" and not any(top in given for top in layer.top) for layer in layers):
+        known |= _shapes_of_data(without_data(source, given), state)
+    return known | dict(given)
+
+
+def _shapes_of_data(source: NetSource, state: State) -> dict[str, Shape]:
     try:
-        graph = build_graph(without_data(source, given), state=state)
+        graph = build_graph(source, state=state)
     except DataError as error:
         start = "; or" if "\n  Fix: " in str(error) else "\n  Fix:"
         raise DataError(f"{error}{start} tell the sizes of the data (--shape data=N,C,H,W)") from error
     try:
-        found = {v.name: v.shape for node in graph.nodes if node.layer.source for v in node.tops}
+        return {value.name: value.shape for node in graph.nodes if node.layer.source for value in node.tops}
     finally:
         for node in graph.nodes:
             node.layer.close()
-    return found | dict(given)
 
 
 def without_data(source: NetSource, shapes: Mapping[str, Shape]) -> NetSource:
@@ -149,11 +156,15 @@ def _make_input(layer: Any, shapes: Mapping[str, Shape], batch: int | None, resu
     if layer.type != "Input" and result is not None:
         tops = ", ".join(f"'{top}'" for top in layer.top)
         result.notes.append(f"layer '{layer.name}' ({layer.type}) became inputs: {tops}")
-    items = next((shapes[top][:1] for top in layer.top if top in shapes), ())
+    items = next((shapes[top][:1] for top in layer.top if top in shapes), (0,))
     layer.type = "Input"
     layer.ClearField("input_param")
     for top in layer.top:
         shape = shapes.get(top, items)
+        if 0 in shape:
+            raise ExportError(
+                f"input '{top}' of layer '{layer.name}' has no size\n  Fix: give it one (--shape {top}=1,3,224,224)"
+            )
         first = shape[:1] if batch is None or not shape else (batch,)
         layer.input_param.shape.add().dim.extend((*first, *shape[1:]))
 

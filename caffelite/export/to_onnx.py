@@ -79,7 +79,7 @@ def onnx(
         raise UsageError(f"opset: expected {OPSETS[0]} to {OPSETS[-1]}, got {opset}")
     subject = _Subject.of(net, weights, shapes or {}, batch, (level, tuple(stages)), seed)
     if inputs is not None:
-        checking.check_inputs(subject.model, inputs)
+        checking.check_inputs(subject.model, inputs, any_batch=bool(subject.symbol))
     target = Path(path)
     with (
         atomic_path(target) as temporary,
@@ -129,7 +129,6 @@ class _Subject:
             _take_weights(model, living)
         else:
             deployed.notes.append("no weights were given: they have their initial values")
-        _check_inputs(model)
         return cls(model, deployed, symbol, _other_batch(model, deployed) if symbol else None)
 
     def write(self, path: Path, opset: int, external: bool | None) -> Report:
@@ -204,16 +203,6 @@ def _batch(batch: int | str | None) -> tuple[str, int | None]:
     if not batch.isidentifier():
         raise UsageError(f"batch: expected a number from 1 up or a word such as N, got '{batch}'")
     return batch, None
-
-
-def _check_inputs(model: Model) -> None:
-    for name in model.graph.inputs:
-        shape = model.graph.blobs[name].shape
-        if not all(shape):
-            raise ExportError(
-                f"net '{model.name}': input '{name}' has no size yet: {shape}\n"
-                f"  Fix: give it one, shapes={{'{name}': (1, 3, 224, 224)}} (--shape {name}=1,3,224,224)"
-            )
 
 
 def _other_batch(model: Model, deployed: Deployed) -> Graph:

@@ -20,7 +20,7 @@ from caffelite.weights.caffemodel import LayerWeights
 from caffelite.weights.kinds import StrPath
 from caffelite.weights.named import finish, named_arrays, place
 
-_DAMAGE = (OSError, ValueError, EOFError, zipfile.BadZipFile, ZlibError, KeyError, NotImplementedError)
+_DAMAGE = (ValueError, EOFError, zipfile.BadZipFile, ZlibError, KeyError, NotImplementedError)
 
 
 def read_npz(path: StrPath) -> list[LayerWeights]:
@@ -33,7 +33,10 @@ def read_npz(path: StrPath) -> list[LayerWeights]:
     kinds.require(path, kinds.NPZ)
     layers: dict[str, LayerWeights] = {}
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with (
+            kinds.open_for_reading(path, "weights file") as file,
+            np.load(file, allow_pickle=False) as archive,
+        ):
             for name in archive.files:
                 place(path, layers, name, _array(path, name, archive[name]))
     except WeightsError:

@@ -32,7 +32,7 @@ def test_spellings_of_a_value(argv: list[str]) -> None:
     ("argv", "debug", "fuse"),
     [
         ([], False, True), (["-debug"], True, True), (["--debug=true"], True, True), (["-debug=0"], False, True),
-        (["-nofuse"], False, False), (["--nofuse"], False, False), (["-fuse=False"], False, False),
+        (["-nofuse"], False, False), (["--nofuse"], False, False), (["--no-fuse"], False, False), (["-fuse=False"], False, False),
         (["-debug", "-nodebug"], False, True), (["-debug=YES", "-fuse=n"], True, False),
     ],
 )  # fmt: skip

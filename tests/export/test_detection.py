@@ -5,6 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from caffelite.errors import ExportError
+from caffelite.prototxt.source import parse_net
+
+from .conftest import one_layer
+
 PRIORS, CLASSES = 60, 4
 
 
@@ -35,11 +40,13 @@ def text(
         text(more="keep_top_k: 5 confidence_threshold: 0.3 background_label_id: 2"),
         text(more="confidence_threshold: 0.1 background_label_id: -1"),
         text(more="keep_top_k: 7"),
+        text(more="keep_top_k: 7 fixed_rows: false"),
         text(nms="nms_threshold: 0.3"),
         text(nms="nms_threshold: 0.7 top_k: 1000", more="code_type: CORNER confidence_threshold: 0.2"),
         text(more="code_type: CENTER_SIZE keep_top_k: 200 confidence_threshold: 0.01"),
         text(more="code_type: CORNER_SIZE variance_encoded_in_target: true confidence_threshold: 0.2"),
         text(more="keep_top_k: 20 confidence_threshold: 2"),
+        text(more="keep_top_k: 20 confidence_threshold: 2 fixed_rows: false"),
         text(more="confidence_threshold: 2"),
     ],
 )
@@ -62,3 +69,19 @@ def test_detection_output(agree, words, items, each):
 def test_prior_box_is_a_constant(agree, words):
     ops = agree("PriorBox", f"prior_box_param {{ {words} }}", [(1, 2, 4, 5), (1, 3, 60, 80)])
     assert ops == {"Identity": 1}
+
+
+def refusal(tmp_path, words: str, **options) -> str:
+    from caffelite import export
+
+    net = parse_net(
+        one_layer("DetectionOutput", words, [(1, 4 * PRIORS), (1, CLASSES * PRIORS), (1, 2, 4 * PRIORS)], 1)
+    )
+    with pytest.raises(ExportError) as caught:
+        export.onnx(net, None, tmp_path / "net.onnx", **options)
+    return str(caught.value)
+
+
+def test_detections_that_onnx_cannot_express(tmp_path):
+    assert "nms_param.eta changes the threshold" in refusal(tmp_path, text(nms="eta: 0.9"))
+    assert "the batch must be fixed for it" in refusal(tmp_path, text(), batch="N")

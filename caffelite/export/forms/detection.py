@@ -144,10 +144,14 @@ def _kept(to: Writer, rows: Tensor, items: int) -> Tensor:
 
 
 def _table(to: Writer, rows: Tensor, items: int) -> Tensor:
-    """The rows as (1, 1, K, 7); if there are none, one of -1 for each item."""
+    """The rows as (1, 1, K, 7): if there are none, one of -1 for each item; zeros up to a fixed number."""
     nothing = np.full((items, _COLUMNS), -1, np.float32)
     nothing[:, 0] = np.arange(items)
     size = to.op("Slice", to.op("Shape", rows), (0,), (1,))
     end = to.op("Where", to.op("Greater", size, (0,)), size, (items,))
-    both = to.op("Concat", rows, nothing, axis=0)
-    return to.reshape(to.op("Slice", both, (0,), end, (0,)), (1, 1, -1, _COLUMNS))
+    rows = to.op("Slice", to.op("Concat", rows, nothing, axis=0), (0,), end, (0,))
+    if to.layer.fixed:
+        most = items * to.p.keep_top_k
+        rows = to.op("Concat", rows, np.zeros((most, _COLUMNS), np.float32), axis=0)
+        rows = to.op("Slice", rows, (0,), (most,), (0,))
+    return to.reshape(rows, (1, 1, -1, _COLUMNS))
