@@ -13,14 +13,28 @@ from typing import Any
 
 from caffelite.errors import UsageError
 
-OLD_NUMPY = {"float": float, "int": int, "bool": bool, "object": object, "str": str, "complex": complex}
+# Names that NumPy has dropped since 1.20. Types of Python's own, and other names of what NumPy still has.
+OLD_TYPES = {
+    "float": float,
+    "int": int,
+    "bool": bool,
+    "object": object,
+    "str": str,
+    "complex": complex,
+    "unicode": str,
+}
+OLD_NAMES = {
+    "Inf": "inf", "Infinity": "inf", "NAN": "nan", "NaN": "nan", "PINF": "inf", "alltrue": "all", "complex_": "complex128",
+    "cumproduct": "cumprod", "float_": "float64", "infty": "inf", "mat": "asmatrix", "product": "prod", "round_": "round",
+    "row_stack": "vstack", "sometrue": "any", "string_": "bytes_", "trapz": "trapezoid", "unicode_": "str_",
+}  # fmt: skip
 
 
 def install_as_caffe(*, old_numpy: bool = False) -> None:
     """Makes ``import caffe``, ``from caffe.proto import caffe_pb2`` and the like give caffelite in this process.
 
     ``old_numpy`` puts back the names that scripts of NumPy 1 use and NumPy has dropped: ``np.float``, ``np.int``,
-    ``np.bool``, ``np.object``, ``np.str``, ``np.complex``. Raises UsageError if another ``caffe`` is loaded already.
+    ``np.Inf``, ``np.in1d`` and the like. Raises UsageError if another ``caffe`` is loaded already.
     """
     loaded = sys.modules.get("caffe")
     caffelite = importlib.import_module("caffelite")
@@ -38,9 +52,17 @@ def install_as_caffe(*, old_numpy: bool = False) -> None:
 
 def _put_back() -> None:
     numpy = importlib.import_module("numpy")
-    for name, type_ in OLD_NUMPY.items():
-        if name not in vars(numpy):
-            setattr(numpy, name, type_)
+    old: dict[str, Any] = OLD_TYPES | {name: getattr(numpy, now, None) for name, now in OLD_NAMES.items()}
+    old |= {
+        "NINF": -numpy.inf,
+        "asfarray": lambda a, dtype=float: numpy.asarray(a, dtype),
+        "asscalar": lambda a: a.item(),
+        "in1d": lambda a, b, **options: numpy.isin(numpy.ravel(a), b, **options),
+        "msort": lambda a: numpy.sort(a, axis=0),
+    }
+    for name, value in old.items():
+        if name not in vars(numpy) and value is not None:
+            setattr(numpy, name, value)
 
 
 class _Finder(MetaPathFinder):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
 import numpy as np
 
-from caffelite.errors import UsageError
+from caffelite.errors import ArgumentTypeError, UsageError
 from caffelite.graph.graph import Node
 from caffelite.params import Array, Param
 from caffelite.prototxt.suggest import suggestion
-from caffelite.python_layer import Blob, BlobVec
+from caffelite.python_layer import Blob, BlobVec, checked_shape, shown
 from caffelite.types import Shape, count
 
 if TYPE_CHECKING:
@@ -39,11 +39,26 @@ class Named(OrderedDict[str, V]):
         return Named(self._what, self.items())
 
 
-class ParamBlob(Blob):
-    """A learnable blob: ``net.params['conv1'][0]``."""
+class Living:
+    """What belongs to a living net: ``copy`` and ``pickle`` are told what to do instead."""
 
-    def __init__(self, param: Param):
-        self._param = param
+    instead: ClassVar[str] = "copy its arrays, blob.data.copy()"
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise ArgumentTypeError(
+            f"{type(self).__name__}: parts of a living net cannot be copied or pickled\n  Fix: {self.instead}"
+        )
+
+
+class ParamBlob(Living, Blob):
+    """A learnable blob: ``net.params['conv1'][0]``. It follows its net when that begins to share another's weights."""
+
+    def __init__(self, model: Model, layer: str, index: int):
+        self._model, self._layer, self._index = model, layer, index
+
+    @property
+    def _param(self) -> Param:
+        return self._model.params[self._layer][self._index]
 
     @property
     def shape(self) -> Shape:  # type: ignore[override]
@@ -52,22 +67,22 @@ class ParamBlob(Blob):
     @property
     def data(self) -> Array:
         """The float32 master weights, live and writable."""
-        return self._param.data_view()
+        return shown(self._param.data_view())
 
     @property
     def diff(self) -> Array:
         """The gradient, added up since it was last cleared, live and writable."""
-        return self._param.grad_view()
+        return shown(self._param.grad_view())
 
     def reshape(self, *dims: int) -> None:
         """Accepts the shape that the blob has. Raises UsageError for another: weights are shaped by their layer."""
-        if tuple(dims) != self.shape:
+        if checked_shape(dims) != self.shape:
             raise UsageError(
                 f"a parameter of shape {self.shape} cannot be reshaped to {tuple(dims)}: its layer gives the shape"
             )
 
 
-class ValueBlob(Blob):
+class ValueBlob(Living, Blob):
     """A blob between layers: ``net.blobs['conv1']``. NCHW-shaped whatever the engine's layout."""
 
     def __init__(self, model: Model, name: str, pending: dict[str, Shape]):
@@ -84,24 +99,31 @@ class ValueBlob(Blob):
         executor = self._model.executor
         value = self._model.graph.blobs[self._name]
         if self._name in self._pending:
-            return self._ahead(executor.plan.data[value].buffer.name)
-        return executor.data(value)
+            return shown(self._ahead(executor.plan.data[value].buffer.name))
+        return shown(executor.data(value))
 
     @property
     def diff(self) -> Array:
         """The gradient, live and writable; zeros for a blob that no backward pass reaches."""
         value = self._model.graph.blobs[self._name]
         found = None if self._name in self._pending else self._model.executor.diff(value)
-        return self._ahead(f"{self._name}' (unreached)") if found is None else found
+        return shown(self._ahead(f"{self._name}' (unreached)") if found is None else found)
 
     def reshape(self, *dims: int) -> None:
-        """Another shape for an input; the rest of the net follows at ``net.reshape()`` or the next forward pass."""
-        value = self._model.graph.blobs[self._name]
-        if value.producer.type != "Input" and not value.producer.layer.source:
+        """Another shape for an input; the rest of the net follows at ``net.reshape()`` or the next forward pass.
+
+        Tops of data layers and Python layers keep it until that layer runs again. Raises UsageError for a blob whose
+        shape follows from others, unless it is the shape that the blob has.
+        """
+        shape = checked_shape(dims)
+        if self._model.is_free(self._name):
+            self._pending[self._name] = shape
+        elif shape != self.shape:
+            maker = self._model.graph.blobs[self._name].producer.name
             raise UsageError(
-                f"blob '{self._name}' is computed by layer '{value.producer.name}'; reshape the net's inputs instead"
+                f"blob '{self._name}' of shape {self.shape} is computed by layer '{maker}' and cannot be reshaped to {shape}; "
+                "reshape the net's inputs instead"
             )
-        self._pending[self._name] = tuple(int(dim) for dim in dims)
 
     def _ahead(self, piece: str) -> Array:
         """An array of the new shape over the memory that the net will find the values in."""
@@ -113,9 +135,12 @@ class ValueBlob(Blob):
 class LayerView:
     """pycaffe's Layer for the layers that are not Python ones: ``net.layers[0].type``, ``.blobs``."""
 
-    def __init__(self, node: Node, params: list[Param]):
-        self.type = node.type
-        self.blobs = BlobVec(ParamBlob(param) for param in params)
+    def __init__(self, type_: str, blobs: Iterable[ParamBlob]):
+        self.type = type_
+        self.blobs = BlobVec(blobs)
+
+    def __repr__(self) -> str:
+        return f"<Layer {self.type}>"
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Nothing: a layer of a net is set up already."""
@@ -124,11 +149,16 @@ class LayerView:
         """Nothing: ``net.reshape()`` and each pass give all layers their shapes."""
 
 
-def layer_view(node: Node, params: list[Param]) -> Any:
+def param_blobs(model: Model, node: Node) -> BlobVec:
+    """The learnable blobs of a layer."""
+    return BlobVec(ParamBlob(model, node.name, index) for index, _ in enumerate(node.params))
+
+
+def layer_view(model: Model, node: Node) -> Any:
     """What ``net.layers`` shows of a layer: the user's own object for a Python layer, a LayerView for others."""
     user = getattr(node.layer, "user", None)
     if user is None:
-        return LayerView(node, params)
-    for blob, param in zip(user.blobs, params, strict=True):
+        return LayerView(node.type, param_blobs(model, node))
+    for blob, param in zip(user.blobs, model.params_of(node), strict=True):
         blob.lend(param.data)
     return user

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import operator
+
+from caffelite.errors import ArgumentTypeError
+
 _engine = "cpu"
 _seed = -1
+_taken = 0  # nets that have asked for a seed since it was set
 
 
 def set_mode_cpu() -> None:
@@ -22,9 +27,16 @@ def set_mode_gpu() -> None:
 
 
 def set_random_seed(seed: int) -> None:
-    """Nets and solvers made from now on take this seed unless told otherwise."""
-    global _seed
-    _seed = int(seed)
+    """Fixes the random numbers of nets and solvers made from now on, unless they are given a seed of their own.
+
+    The first takes ``seed`` itself, each further one a seed that follows from it, so that several nets of one file
+    start differently and the whole script repeats. Nets that are there already keep theirs.
+    """
+    global _seed, _taken
+    try:
+        _seed, _taken = operator.index(seed), 0
+    except TypeError as error:
+        raise ArgumentTypeError(f"set_random_seed: expected a whole number, got {seed!r}") from error
 
 
 def engine() -> str:
@@ -32,6 +44,12 @@ def engine() -> str:
     return _engine
 
 
-def seed() -> int:
-    """The seed of nets that name none; -1 takes a fresh one each time."""
-    return _seed
+def next_seed() -> int:
+    """The seed of the next net that names none; -1 where none was set: the net then takes a fresh one."""
+    from caffelite.random import RandomSource
+
+    global _taken
+    _taken += 1
+    if _seed < 0 or _taken == 1:
+        return _seed
+    return int(RandomSource(_seed).words(_taken, 1, "net")[0, 0]) >> 1

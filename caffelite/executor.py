@@ -67,7 +67,7 @@ class Executor:
         self.plan, self.engine, self.storage = plan, engine, storage
         self.hooks, self.times = hooks, None  # type: Hooks, Times | None
         self._params, self._random, self._passes = params, random, passes
-        self._generation = -1
+        self._generation = self._filled = -1
         self._backward_ready = False
         self._whole_forward: dict[tuple[int, int], list[Callable[[], None]]] = {}
         self._losses = [value for value in plan.graph.values if value.loss_weight]
@@ -135,13 +135,14 @@ class Executor:
         ]
 
     def _fill_diffs(self) -> None:
-        """Writes loss weights (and zeros) to the gradients of tops that nobody reads.
+        """Writes loss weights (and zeros) to the gradients of tops that nobody reads, once for each memory.
 
-        A plan that reuses memory does that step by step, when the memory is free.
+        What a user puts there later stays. A plan that reuses memory does it step by step, when the memory is free.
         """
-        if self.plan.observe:
+        if self.plan.observe and self._filled < self.storage.replaced:
             for step in self.plan.steps:
                 _fill(self.storage, step)
+            self._filled = self.storage.generation
 
     def _forward_arrays(self, step: Step) -> dict[str, Any]:
         node = step.node

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from caffelite.engine import get_engine
-from caffelite.errors import NetError, UsageError
+from caffelite.errors import UsageError
 from caffelite.executor import Executor, Hooks, Passes
 from caffelite.fillers import fill
 from caffelite.graph.build import build_graph
@@ -31,8 +31,8 @@ from caffelite.plan.kernel import Engine
 from caffelite.prototxt.source import NetSource, as_net
 from caffelite.prototxt.suggest import suggestion
 from caffelite.random import RandomSource
-from caffelite.storage import Storage, memory_limit
-from caffelite.types import Phase, Shape, count, shape_text
+from caffelite.storage import Storage, check_param_memory, memory_limit
+from caffelite.types import Phase, Shape, shape_text
 from caffelite.weights import LayerRecord, load_weights, write_caffemodel, write_hdf5_weights
 
 MAX_PLANS = 8  # shapes whose plans are kept; the least recently used goes first
@@ -45,7 +45,8 @@ class Model:
     """A net for one phase on one engine: ``Model("deploy.prototxt")``, or from a NetSource.
 
     ``observe=True`` keeps every blob for the user to look at; ``False`` lets the plan reuse memory. ``backward``:
-    whether gradients will ever be asked for. ``seed`` fixes fillers, dropout and data draws; -1 takes a fresh one,
+    whether gradients will ever be asked for. ``lenient=True`` passes over fields that nobody knows, with a warning
+    for each. ``seed`` fixes fillers, dropout and data draws; -1 takes a fresh one,
     which ``model.random.seed`` shows.
     """
 
@@ -65,8 +66,9 @@ class Model:
         fuse: bool = True,
         force_backward: bool = False,
         share: Model | None = None,
+        lenient: bool | None = None,
     ):
-        self.source = source = as_net(source)
+        self.source = source = as_net(source, lenient=lenient)
         self.state = state or net_state(source, phase, level, stages)
         self.engine = get_engine(engine, precision) if isinstance(engine, str) else engine
         self.random: RandomSource = share.random if share else RandomSource(seed)
@@ -79,7 +81,7 @@ class Model:
         graph = self._build({})
         self._shapes, self._measured = _free_shapes(graph), {}  # type: Shapes, Shapes
         self.measuring = [node.index for node in graph.nodes if measures(node.layer)]
-        _check_memory(graph, np.dtype(self.engine.dtype).itemsize)
+        check_param_memory(graph, np.dtype(self.engine.dtype).itemsize, memory_limit())
         self.params: dict[str, list[Param]] = self._make_params(graph)
         self.executor = self._executor_for(graph, self._shapes)
         self.observe = self.executor.plan.observe
@@ -137,10 +139,19 @@ class Model:
     def reshape(self, shapes: Mapping[str, Sequence[int]]) -> None:
         """Gives inputs (or tops of data layers) other shapes; everything after them follows.
 
-        Plans are kept by shape. Raises NetError where the net cannot take the shapes, and is then as before.
+        Plans are kept by shape. Tops of layers that measure have such a shape until the layer measures again. Raises
+        NetError where the net cannot take the shapes, and is then as before.
         """
         self._check_free(shapes)
-        self._use(self._shapes | {name: tuple(map(int, shape)) for name, shape in shapes.items()}, {})
+        wanted = {name: tuple(map(int, shape)) for name, shape in shapes.items()}
+        free = {name: wanted.get(name, shape) for name, shape in self._shapes.items()}
+        self._use(free, {name: shape for name, shape in wanted.items() if name not in free})
+
+    def is_free(self, blob: str) -> bool:
+        """Whether a blob can be reshaped: the shapes of others follow from these."""
+        return blob in self._shapes or any(
+            blob == top.name for i in self.measuring for top in self.nodes[i].tops
+        )
 
     def take_measured(self, index: int, shapes: Sequence[Shape]) -> None:
         """Goes over to a plan in which the tops of a layer that measures have other shapes, in the middle of a pass.
@@ -171,7 +182,7 @@ class Model:
 
     def _check_free(self, shapes: Iterable[str]) -> None:
         for name in shapes:
-            if name not in self._shapes:
+            if not self.is_free(name):
                 raise UsageError(
                     f"cannot reshape blob '{name}': its shape follows from the net's inputs "
                     f"({', '.join(sorted(self._shapes)) or 'none'})"
@@ -373,19 +384,6 @@ def _free_shapes(graph: Graph) -> Shapes:
 
 def _key(shapes: Shapes) -> tuple[tuple[str, Shape], ...]:
     return tuple(sorted(shapes.items()))
-
-
-def _check_memory(graph: Graph, itemsize: int) -> None:
-    """Raises NetError for params that this machine can never hold, before the first is allocated."""
-    sizes = {use: count(use.spec.shape) * itemsize for use in graph.params}
-    total, limit = sum(sizes.values()), memory_limit()
-    if total > limit:
-        use = max(sizes, key=sizes.__getitem__)
-        raise NetError(
-            f"net '{graph.name}' needs {total / 2**30:,.1f} GiB for its params, this machine has {limit / 2**30:,.1f} GiB; "
-            f"the largest is param {use.index} ('{use.spec.name}') of layer '{use.layer}', {shape_text(use.spec.shape)}, "
-            f"with {sizes[use] / 2**30:,.1f} GiB\n  Fix: check num_output of that layer"
-        )
 
 
 def _check_shared(node: Node, theirs: list[Param]) -> None:

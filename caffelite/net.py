@@ -5,32 +5,49 @@ Source of the names and their behaviour: ``pycaffe.py`` and ``_caffe.cpp`` of BV
 
 from __future__ import annotations
 
+import threading
+import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import zip_longest
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from caffelite import defaults
-from caffelite.blob import Named, ParamBlob, ValueBlob, layer_view
-from caffelite.errors import UsageError
+from caffelite.arguments import (
+    Hook,
+    check_batch,
+    check_items,
+    check_names,
+    check_order,
+    checked_hook,
+    checked_level,
+    checked_phase,
+    checked_stages,
+)
+from caffelite.blob import Living, Named, ValueBlob, layer_view, param_blobs
+from caffelite.errors import ArgumentTypeError, UsageError
 from caffelite.loading import LoadReport
 from caffelite.model import Model
 from caffelite.params import Array
 from caffelite.prototxt.source import read_net
 from caffelite.prototxt.suggest import suggestion
+from caffelite.python_layer import BlobVec
 from caffelite.types import Phase, Shape
 
 
-class Net:
+class Net(Living):
     """A net as pycaffe has it.
 
     ``Net(network_file, phase, level=0, stages=None, weights=None)``, the deprecated
     ``Net(network_file, weights, phase)``, or around a Model with ``Net.of(model)``. Beyond pycaffe: ``engine``,
-    ``precision`` and ``seed``; what is not given follows ``set_mode_cpu`` and ``set_random_seed``.
+    ``precision``, ``seed`` and ``lenient`` (see Model); what is not given follows ``set_mode_cpu`` and ``set_random_seed``. Passes that several
+    threads ask for take turns. Raises UsageError for wrong arguments, and what Model raises.
     """
+
+    instead: ClassVar[str] = "save its weights, and make another: Net(network_file, phase, weights=file)"
 
     def __init__(
         self,
@@ -43,12 +60,19 @@ class Net:
         engine: str | None = None,
         precision: str = "float32",
         seed: int | None = None,
+        lenient: bool | None = None,
     ):
         if isinstance(phase, str):  # the deprecated form: (file, weights, phase)
+            text = f"write Net('{network_file}', {level}, weights='{phase}')"
+            warnings.warn(
+                f"Net(file, weights, phase) is deprecated; {text}", DeprecationWarning, stacklevel=2
+            )
             weights, phase, level = phase, level, 0
-        self._model = Model(
-            read_net(network_file), Phase(phase), level=level, stages=tuple(stages or ()),
-            engine=engine or defaults.engine(), precision=precision, seed=defaults.seed() if seed is None else seed,
+        self._begin(
+            Model(
+                read_net(network_file, lenient=lenient), checked_phase(phase), level=checked_level(level), stages=checked_stages(stages),
+                engine=engine or defaults.engine(), precision=precision, seed=defaults.next_seed() if seed is None else seed,
+            )
         )  # fmt: skip
         if weights is not None:
             self.copy_from(weights)
@@ -57,8 +81,16 @@ class Net:
     def of(cls, model: Model) -> Net:
         """The pycaffe view of a model."""
         net = cls.__new__(cls)
-        net._model = model
+        net._begin(model)
         return net
+
+    def _begin(self, model: Model) -> None:
+        self._model = model
+        self._turn = threading.RLock()
+        self._pending: dict[str, Shape] = {}
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} '{self.name}', {self._model.phase.name}, {len(self._model.nodes)} layers>"
 
     # -- what is in it ----------------------------------------------------------------------------------
 
@@ -76,27 +108,22 @@ class Net:
         self.__dict__["name"] = value
 
     @cached_property
-    def _pending(self) -> dict[str, Shape]:
-        return {}
-
-    @cached_property
     def blobs(self) -> OrderedDict[str, ValueBlob]:
         """Blobs by name, in the order of the net, split ones included."""
         return Named(
             "blob", ((name, ValueBlob(self._model, name, self._pending)) for name in self._model.graph.blobs)
         )
 
-    @property
-    def params(self) -> OrderedDict[str, list[ParamBlob]]:
+    @cached_property
+    def params(self) -> OrderedDict[str, BlobVec]:
         """Learnable blobs of the layers that have any."""
-        found = self._model.params.items()
-        return Named(
-            "layer with params", ((name, [ParamBlob(p) for p in params]) for name, params in found if params)
-        )
+        nodes = (node for node in self._model.nodes if node.params)
+        return Named("layer with params", ((node.name, param_blobs(self._model, node)) for node in nodes))
 
     @property
     def layers(self) -> list[Any]:
-        return [layer_view(node, self._model.params_of(node)) for node in self._model.nodes]
+        """The layers in order; for a Python layer the user's own object."""
+        return [layer_view(self._model, node) for node in self._model.nodes]
 
     @property
     def layer_dict(self) -> OrderedDict[str, Any]:
@@ -163,17 +190,23 @@ class Net:
         end: str | None = None,
         **kwargs: Array,
     ) -> dict[str, Array]:
-        """Runs the net, or the layers from ``start`` to ``end``; keywords set all inputs. Returns live views."""
+        """Runs the net, or the layers from ``start`` to ``end``; keywords set all inputs. Returns live views.
+
+        Raises UsageError for keywords that are not the inputs or arrays of another batch size, ValueError for layers
+        that are not there, KeyError for such blobs.
+        """
         first = self._position(start) if start is not None else 0
-        last = self._position(end) if end is not None else None
-        shown = dict.fromkeys([*(self.top_names[end] if end is not None else self.outputs), *(blobs or ())])
-        if kwargs:
-            self._check_names(kwargs, self.inputs, "Input blob arguments do not match net inputs.")
-            for name, array in kwargs.items():
-                self._check_batch(array, self.blobs[name].shape, "Input")
-                self.blobs[name].data[...] = array
-        self._forward(first, last)
-        return {name: self.blobs[name].data for name in shown}
+        last = self._position(end) if end is not None else len(self._model.nodes) - 1
+        check_order(first, last, f"start '{start}' comes after end '{end}'")
+        shown = self._shown(self.top_names[end] if end is not None else self.outputs, blobs)
+        with self._turn:
+            if kwargs:
+                check_names(kwargs, self.inputs, "Input blob arguments do not match net inputs.")
+                for name, array in kwargs.items():
+                    check_batch(array, self.blobs[name].shape, "Input")
+                    self.blobs[name].data[...] = array
+            self._forward(first, last)
+            return {name: blob.data for name, blob in shown.items()}
 
     def backward(
         self,
@@ -182,54 +215,74 @@ class Net:
         end: str | None = None,
         **kwargs: Array,
     ) -> dict[str, Array]:
-        """Runs gradients, from ``start`` down to ``end``; keywords set all outputs' diffs. Returns live views."""
-        first = self._position(start) if start is not None else None
+        """Runs gradients, from ``start`` down to ``end``; keywords set all outputs' diffs. Returns live views.
+
+        Raises what ``forward`` raises.
+        """
+        first = self._position(start) if start is not None else len(self._model.nodes) - 1
         last = self._position(end) if end is not None else 0
-        shown = dict.fromkeys([*(self.bottom_names[end] if end is not None else self.inputs), *(diffs or ())])
-        if kwargs:
-            self._check_names(kwargs, self.outputs, "Top diff arguments do not match net outputs.")
-            for name, array in kwargs.items():
-                self._check_batch(array, self.blobs[name].shape, "Diff")
-                self.blobs[name].diff[...] = array
-        self._backward(first, last)
-        return {name: self.blobs[name].diff for name in shown}
+        check_order(last, first, f"end '{end}' comes after start '{start}'")
+        shown = self._shown(self.bottom_names[end] if end is not None else self.inputs, diffs)
+        with self._turn:
+            if kwargs:
+                check_names(kwargs, self.outputs, "Top diff arguments do not match net outputs.")
+                for name, array in kwargs.items():
+                    check_batch(array, self.blobs[name].shape, "Diff")
+                    self.blobs[name].diff[...] = array
+            self._backward(first, last)
+            return {name: blob.diff for name, blob in shown.items()}
 
     def _position(self, layer: str) -> int:
         if layer not in self._layer_names:
             raise ValueError(f"layer '{layer}' is not in list{suggestion(layer, self._layer_names)}")
         return self._layer_names.index(layer)
 
+    def _shown(self, own: Iterable[str], more: Sequence[str] | None) -> dict[str, ValueBlob]:
+        """The blobs that a pass hands out."""
+        if isinstance(more, str):
+            raise ArgumentTypeError(f"expected a list of blob names, got '{more}'\n  Fix: ['{more}']")
+        return {name: self.blobs[name] for name in (*own, *(more or ()))}
+
     def _forward(self, start: int = 0, end: int | None = None) -> float:
-        self.reshape()
-        return self._model.forward(start, end)
+        """Runs layers by position and returns their part of the loss."""
+        with self._turn:
+            self.reshape()
+            return self._model.forward(start, end)
 
     def _backward(self, start: int | None = None, end: int = 0) -> None:
-        self._model.backward(start, end)
+        """Runs gradients by position, from ``start`` down to ``end``."""
+        with self._turn:
+            self._model.backward(start, end)
 
     def forward_all(self, blobs: Sequence[str] | None = None, **kwargs: Array) -> dict[str, Array]:
-        """Runs any number of items through the net in batches of its size; returns copies."""
-        self._check_names(kwargs, self.inputs, "Input blob arguments do not match net inputs.")
-        results: dict[str, list[Array]] = {name: [] for name in {*self.outputs, *(blobs or ())}}
+        """Runs any number of items through the net in batches of its size; returns copies.
+
+        Of an output without axes (a loss) there is one value for each batch.
+        """
+        check_names(kwargs, self.inputs, "Input blob arguments do not match net inputs.")
+        check_items(kwargs)
+        results: dict[str, list[Array]] = {name: [] for name in self._shown(self.outputs, blobs)}
         for batch in self._batch(kwargs):
-            _extend(results, self.forward(blobs, None, None, **batch))
+            _extend(results, self.forward(blobs=blobs, **batch))
         return _trimmed(results, kwargs)
 
     def forward_backward_all(
         self, blobs: Sequence[str] | None = None, diffs: Sequence[str] | None = None, **kwargs: Array
     ) -> tuple[dict[str, Array], dict[str, Array]]:
         """As ``forward_all``, each batch also backward; keywords give inputs and the diffs of outputs."""
+        check_items(kwargs)
         given = [
             {name: kwargs[name] for name in names if name in kwargs} for names in (self.inputs, self.outputs)
         ]
-        outs: dict[str, list[Array]] = {name: [] for name in {*self.outputs, *(blobs or ())}}
-        grads: dict[str, list[Array]] = {name: [] for name in {*self.inputs, *(diffs or ())}}
-        nothing: dict[str, Array] = {}
+        outs: dict[str, list[Array]] = {name: [] for name in self._shown(self.outputs, blobs)}
+        grads: dict[str, list[Array]] = {name: [] for name in self._shown(self.inputs, diffs)}
+        nothing: dict[str, Any] = {}
         for inputs, tops in zip_longest(self._batch(given[0]), self._batch(given[1]), fillvalue=nothing):
-            _extend(outs, self.forward(blobs, None, None, **inputs))
-            _extend(grads, self.backward(diffs, None, None, **tops))
+            _extend(outs, self.forward(blobs=blobs, **inputs))
+            _extend(grads, self.backward(diffs=diffs, **tops))
         return _trimmed(outs, kwargs), _trimmed(grads, kwargs)
 
-    def _batch(self, blobs: dict[str, Array]) -> Iterator[dict[str, Array]]:
+    def _batch(self, blobs: dict[str, Array]) -> Iterator[dict[str, Any]]:
         """Batches of the net's own size; the last one is filled up with zeros."""
         if not blobs:
             return
@@ -244,16 +297,21 @@ class Net:
 
     def reshape(self) -> None:
         """Lets the net follow inputs whose blobs were reshaped."""
-        if self._pending:
-            wanted = dict(self._pending)
-            self._pending.clear()
-            self._model.reshape(wanted)
+        with self._turn:
+            if self._pending:
+                wanted = dict(self._pending)
+                self._pending.clear()
+                self._model.reshape(wanted)
 
     def clear_param_diffs(self) -> None:
         self._model.clear_grads()
 
     def set_input_arrays(self, data: Array, labels: Array) -> None:
-        """Hands arrays to the MemoryData layer that the net begins with."""
+        """Hands arrays to the MemoryData layer that the net begins with; it keeps references to them.
+
+        ``data`` is (M, channels, height, width), ``labels`` (M,) or (M, 1, 1, 1), both float32 and C-contiguous, M a
+        multiple of the batch size. Raises UsageError for a net without such a layer, DataError for such arrays.
+        """
         layer = self._model.nodes[0].layer
         if layer.type != "MemoryData":
             raise UsageError("set_input_arrays may only be called if the first layer is a MemoryDataLayer")
@@ -270,6 +328,9 @@ class Net:
     load_hdf5 = copy_from
 
     def share_with(self, other: Net) -> None:
+        """Uses another net's weights wherever layer names agree, from now on. Raises what ``Model.share_params`` does."""
+        if not isinstance(other, Net):
+            raise ArgumentTypeError(f"share_with: expected a Net, got {type(other).__name__}")
         self._model.share_params(other._model)
 
     def save(self, path: str) -> None:
@@ -280,34 +341,26 @@ class Net:
 
     # -- hooks ------------------------------------------------------------------------------------------
 
-    def before_forward(self, hook: Callable[[int], None]) -> None:
-        self._model.hooks.before_forward.append(hook)
+    def before_forward(self, hook: Hook) -> None:
+        """Calls ``hook(position)`` before each layer of each forward pass."""
+        self._model.hooks.before_forward.append(checked_hook(hook))
 
-    def after_forward(self, hook: Callable[[int], None]) -> None:
-        self._model.hooks.after_forward.append(hook)
+    def after_forward(self, hook: Hook) -> None:
+        """Calls ``hook(position)`` after each layer of each forward pass."""
+        self._model.hooks.after_forward.append(checked_hook(hook))
 
-    def before_backward(self, hook: Callable[[int], None]) -> None:
-        self._model.hooks.before_backward.append(hook)
+    def before_backward(self, hook: Hook) -> None:
+        """Calls ``hook(position)`` before each layer of each backward pass."""
+        self._model.hooks.before_backward.append(checked_hook(hook))
 
-    def after_backward(self, hook: Callable[[int], None]) -> None:
-        self._model.hooks.after_backward.append(hook)
-
-    # -- checks -----------------------------------------------------------------------------------------
-
-    @staticmethod
-    def _check_names(given: dict[str, Any], wanted: Sequence[str], message: str) -> None:
-        if set(given) != set(wanted):
-            raise UsageError(f"{message} Expected {sorted(wanted)}, got {sorted(given)}")
-
-    @staticmethod
-    def _check_batch(array: Array, shape: Shape, what: str) -> None:
-        if np.shape(array)[:1] != shape[:1]:
-            raise UsageError(f"{what} is not batch sized: expected shape {shape}, got {np.shape(array)}")
+    def after_backward(self, hook: Hook) -> None:
+        """Calls ``hook(position)`` after each layer of each backward pass."""
+        self._model.hooks.after_backward.append(checked_hook(hook))
 
 
 def _extend(rows: dict[str, list[Array]], batch: dict[str, Array]) -> None:
     for name, array in batch.items():
-        rows[name].extend(array.copy())
+        rows[name].extend(np.atleast_1d(array).copy())
 
 
 def _trimmed(rows: dict[str, list[Array]], given: dict[str, Array]) -> dict[str, Array]:

@@ -8,17 +8,25 @@ from typing import Any, ClassVar
 from uuid import uuid4
 
 from caffelite import defaults
-from caffelite.errors import DeviceError
+from caffelite.arguments import checked_integer
+from caffelite.blob import Living
+from caffelite.errors import ArgumentTypeError, DeviceError
 from caffelite.layers.registry import layer_types
 from caffelite.logs.log import get_log
 from caffelite.net import Net
+from caffelite.prototxt.lenience import is_lenient, reading
 from caffelite.prototxt.source import SolverSource, read_solver
 from caffelite.solver.solver import Solver
 
 
-class PySolver:
-    """A solver as pycaffe has it: ``net``, ``test_nets``, ``iter``, ``step``, ``solve``, ``restore``, ``snapshot``."""
+class PySolver(Living):
+    """A solver as pycaffe has it: ``net``, ``test_nets``, ``iter``, ``step``, ``solve``, ``restore``, ``snapshot``.
 
+    ``lenient``: see Model, for the solver's file and its nets. Raises what :class:`caffelite.solver.solver.Solver`
+    raises.
+    """
+
+    instead: ClassVar[str] = "solver.snapshot(), and restore(file) in another solver"
     rule: ClassVar[str] = ""  # what the class's name says; it overrules the file's type
 
     def __init__(
@@ -28,22 +36,32 @@ class PySolver:
         engine: str | None = None,
         precision: str = "float32",
         seed: int | None = None,
+        lenient: bool | None = None,
     ):
+        with reading(lenient=is_lenient(lenient)):
+            self._build(solver_file, engine, precision, seed)
+
+    def _build(self, solver_file: str, engine: str | None, precision: str, seed: int | None) -> None:
         source = solver_file if isinstance(solver_file, SolverSource) else read_solver(solver_file)
         if self.rule:
             source.message.type = self.rule
         if seed is None and source.message.random_seed < 0:
-            seed = defaults.seed()
+            seed = defaults.next_seed()
         self._solver = Solver(source, engine=engine or defaults.engine(), precision=precision, seed=seed)
         self.net = Net.of(self._solver.net)
         self.test_nets = [Net.of(model) for model in self._solver.test_nets]
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of net '{self.net.name}', iteration {self.iter}>"
+
     @property
     def iter(self) -> int:
+        """Updates done."""
         return self._solver.iter
 
     @property
     def lr(self) -> float:
+        """The rate that the next update will have."""
         return self._solver.lr
 
     @property
@@ -52,34 +70,41 @@ class PySolver:
         return self._solver.param
 
     def step(self, iterations: int) -> None:
+        """Trains for some iterations; writes no snapshot at the end, unlike ``solve``."""
         self._follow()
-        self._solver.step(iterations)
+        self._solver.step(checked_integer("step", iterations))
 
     def solve(self, resume_file: str | None = None) -> None:
+        """Trains up to ``max_iter``, from a state if one is given; then snapshots and tests as the file says."""
         self._follow()
         self._solver.solve(resume_file)
 
     def restore(self, state_file: str) -> None:
+        """Goes on from a solver state, in either format."""
         self._solver.restore(state_file)
 
     def snapshot(self) -> None:
+        """Writes weights and state under the file's ``snapshot_prefix``."""
         self._solver.snapshot()
 
     def apply_update(self) -> None:
+        """One update from the gradients as they stand; raises ``iter`` by one."""
         self._solver.apply_update()
 
     def add_callback(
         self, on_start: Callable[[], None] | NCCL, on_gradients_ready: Callable[[], None] | None = None
     ) -> None:
-        """Calls ``on_start`` before each iteration and ``on_gradients_ready`` before each update.
+        """Calls ``on_start`` before each iteration's passes and ``on_gradients_ready`` before each update.
 
-        The NCCL object of a single process has nothing to do.
+        A test that is due comes before ``on_start``. The NCCL object of a single process has nothing to do.
         """
         if not isinstance(on_start, NCCL):
             self._solver.add_callback(on_start, on_gradients_ready or _nothing)
 
     def share_weights(self, net: Net) -> None:
         """Makes another net use the training net's parameters."""
+        if not isinstance(net, Net):
+            raise ArgumentTypeError(f"share_weights: expected a Net, got {type(net).__name__}")
         net.share_with(self.net)
 
     def _follow(self) -> None:

@@ -5,11 +5,13 @@ Source of names and behaviour: ``python_layer.hpp`` and ``_caffe.cpp`` of BVLC C
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from caffelite.errors import UsageError
+from caffelite.errors import ArgumentTypeError, UsageError
 from caffelite.types import Shape, count
 
 
@@ -17,6 +19,9 @@ class Blob:
     """What all blobs share: Caffe's legacy names for up to four axes."""
 
     shape: Shape
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.shape}>"
 
     @property
     def count(self) -> int:
@@ -46,6 +51,45 @@ class Blob:
         return self._legacy(3)
 
 
+class OneNumber(np.ndarray):
+    """An array of one element and some axes, which ``float()`` and ``"%f" %`` take as they did before NumPy 2.4.
+
+    Losses of Python layers have shape (1,), and old scripts make numbers of them.
+    """
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __repr__(self) -> str:
+        return repr(np.array(self))
+
+    def __reduce__(self) -> Any:
+        return np.array(self).__reduce__()
+
+
+def shown(array: np.ndarray) -> np.ndarray:
+    """What users get to see of an array: itself, or a view that is good for a number."""
+    return array.view(OneNumber) if array.size == 1 and array.ndim else array
+
+
+def checked_shape(dims: Sequence[Any]) -> Shape:
+    """The arguments of ``blob.reshape(*dims)``. Raises UsageError unless they are whole numbers of at least 0."""
+    if len(dims) == 1 and isinstance(dims[0], Sequence | np.ndarray):
+        raise ArgumentTypeError(
+            f"reshape{tuple(dims)}: expected numbers\n  Fix: reshape(*shape), with an asterisk"
+        )
+    try:
+        shape = tuple(operator.index(dim) for dim in dims)
+    except TypeError as error:
+        raise ArgumentTypeError(f"reshape{tuple(dims)}: expected whole numbers") from error
+    if any(dim < 0 for dim in shape):
+        raise UsageError(f"reshape{shape}: expected sizes of at least 0")
+    return shape
+
+
 class ArrayBlob(Blob):
     """A blob with arrays of its own, in C order: a bottom, top or parameter as a Python layer sees it."""
 
@@ -60,18 +104,18 @@ class ArrayBlob(Blob):
     @property
     def data(self) -> Any:
         """The values; write into them: ``blob.data[...] = x``."""
-        return self._data
+        return shown(self._data)
 
     @property
     def diff(self) -> Any:
         """The gradient; zeros before anything is written."""
         if self._diff is None:
             self._diff = np.zeros_like(self._data)
-        return self._diff
+        return shown(self._diff)
 
     def reshape(self, *dims: int) -> None:
         """Another shape. As much of the content as has room stays, as in Caffe; what is new is zero."""
-        shape = tuple(int(dim) for dim in dims)
+        shape = checked_shape(dims)
         if shape != self.shape:
             old, self._data, self._diff = self._data, np.zeros(shape, self._data.dtype), None
             kept = min(old.size, self._data.size)
@@ -97,7 +141,7 @@ class BlobVec(list[Any]):
 
     def add_blob(self, *dims: int) -> None:
         """Appends a blob of zeros of shape ``dims``."""
-        self.append(ArrayBlob(tuple(int(dim) for dim in dims)))
+        self.append(ArrayBlob(checked_shape(dims)))
 
 
 class NamedPhase(int):

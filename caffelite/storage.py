@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from caffelite.errors import CaffeliteError
+from caffelite.errors import CaffeliteError, NetError
+from caffelite.graph.graph import Graph
 from caffelite.params import Array
 from caffelite.plan.kernel import CHANNELS_LAST, Engine
 from caffelite.plan.plan import Placement
+from caffelite.types import count, shape_text
 
 ARENA = "(arena)"
 
@@ -86,3 +88,16 @@ def memory_limit() -> int:
         if text.isdecimal():
             limit = min(limit, int(text))
     return limit
+
+
+def check_param_memory(graph: Graph, itemsize: int, limit: int) -> None:
+    """Raises NetError for params that take more than ``limit`` bytes, before the first is allocated."""
+    sizes = {use: count(use.spec.shape) * itemsize for use in graph.params}
+    total = sum(sizes.values())
+    if total > limit:
+        use = max(sizes, key=sizes.__getitem__)
+        raise NetError(
+            f"net '{graph.name}' needs {total / 2**30:,.1f} GiB for its params, this machine has {limit / 2**30:,.1f} GiB; "
+            f"the largest is param {use.index} ('{use.spec.name}') of layer '{use.layer}', {shape_text(use.spec.shape)}, "
+            f"with {sizes[use] / 2**30:,.1f} GiB\n  Fix: check num_output of that layer"
+        )

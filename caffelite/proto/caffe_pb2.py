@@ -16,8 +16,10 @@ def __getattr__(name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(name)
     messages, enums = top_level_names()
-    if name in messages:
-        value: Any = message(name)
+    if name == "DESCRIPTOR":
+        value: Any = message("NetParameter").DESCRIPTOR.file
+    elif name in messages:
+        value = message(name)
     elif name in enums:
         value = enum_wrapper(name)
     else:

@@ -23,16 +23,20 @@ def test_ways_to_construct(file: str, tmp_path: Path) -> None:
     weights = str(tmp_path / "w.caffemodel")
     first = Net(file, 1, seed=1)
     first.save(weights)
+    with pytest.warns(DeprecationWarning, match=r"deprecated; write Net\('.*', 1, weights='.*'\)"):
+        old = Net(file, weights, 1)
     forms = [
+        old,
         Net(file, 1, weights=weights),
-        Net(file, weights, 1),
         Net(file, phase=1, level=0, stages=None, weights=weights),
+        Net(network_file=file, phase=np.int64(1), weights=weights),
     ]
     for other in forms:
         np.testing.assert_array_equal(other.params["conv"][0].data, first.params["conv"][0].data)
         assert other.model.phase == Phase.TEST
     assert Net(file, 0).model.phase == Phase.TRAIN
-    assert Net(file, weights, 0).model.phase == Phase.TRAIN
+    with pytest.warns(DeprecationWarning):
+        assert Net(file, weights, 0).model.phase == Phase.TRAIN
 
 
 def test_level_and_stages(tmp_path: Path) -> None:
