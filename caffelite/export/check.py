@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from caffelite.cpu.threads import num_threads
 from caffelite.errors import ExportError, UsageError
 from caffelite.export.draw import draw_inputs
 from caffelite.export.report import Difference, compare
@@ -39,6 +40,7 @@ class Session:
         runtime = package()
         options = runtime.SessionOptions()
         options.log_severity_level = _QUIET
+        options.intra_op_num_threads = num_threads()
         try:
             self._session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:

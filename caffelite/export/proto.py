@@ -13,7 +13,6 @@ import numpy as np
 from caffelite import __version__
 from caffelite.errors import UsageError
 from caffelite.export.tensors import Draft, Tensor
-from caffelite.types import Shape
 
 OPSETS = range(13, 22)
 LIMIT = 2**31 - 2**20  # bytes of weights; a protobuf message ends at 2 GiB, and graph and names need some
@@ -134,8 +133,3 @@ def _little_endian(tensor: Tensor) -> Any:
 
 def _bytes(tensor: Tensor) -> int:
     return 0 if tensor.array is None else int(tensor.array.nbytes)
-
-
-def fixed(shape: Shape) -> Dims:
-    """The dims of a shape that never changes."""
-    return tuple(shape)

@@ -6,15 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from caffelite.export.deploy import without_data
+from caffelite.export.subject import AnyNet, living_net, source_of
 from caffelite.graph.state import net_state
 from caffelite.loading import LoadReport
 from caffelite.model import Model
-from caffelite.net import Net
-from caffelite.prototxt.source import NetSource, as_net
 from caffelite.types import Phase
 from caffelite.weights import LayerWeights, write_npz, write_safetensors
 
-AnyNet = str | Path | NetSource | Model | Net
 Weights = str | Path | None
 Shapes = Mapping[str, Sequence[int]]
 
@@ -65,9 +63,9 @@ def layer_weights(model: Model) -> list[LayerWeights]:
 def _convert(
     net: AnyNet, weights: Weights, phase: int, shapes: Shapes | None, write: Callable[[Model], None]
 ) -> LoadReport | None:
-    model = net.model if isinstance(net, Net) else net if isinstance(net, Model) else None
+    model = living_net(net)
     if model is None or weights is not None:
-        source = model.source if model else as_net(net)  # type: ignore[arg-type]
+        source = source_of(net)
         sizes = {name: tuple(int(dim) for dim in shape) for name, shape in (shapes or {}).items()}
         state = model.state if model else net_state(source, phase)
         model = Model(without_data(source, sizes), state=state, backward=False, observe=False)

@@ -44,7 +44,9 @@ SOLVERSTATE = Kind(
 BLOB = Kind("a single blob (.binaryproto)", "this is a mean image: name it as mean_file of transform_param")
 HDF5 = Kind("an HDF5 file", "give a file in the binary format")
 SAFETENSORS = Kind("a safetensors file", "pass this file as weights (-weights); it holds nothing else")
-NPZ = Kind("a NumPy archive (.npz)", "pass this file as weights (-weights), its arrays named '<layer>.<index>'")
+NPZ = Kind(
+    "a NumPy archive (.npz)", "pass this file as weights (-weights), its arrays named '<layer>.<index>'"
+)
 
 _EMPTY = Kind("an empty file", "download or copy the file again; the disk may have been full")
 _DIRECTORY = Kind("a directory", "give the file itself")

@@ -149,6 +149,12 @@ def test_large_weights_go_to_a_file_of_their_own(path):
     assert sorted(file.name for file in path.parent.iterdir()) == ["net.onnx", "net.onnx.data"]
 
 
+def test_weights_that_no_message_could_hold(path, monkeypatch):
+    monkeypatch.setattr("caffelite.export.proto.LIMIT", 5000)
+    assert len(export.onnx(model(DEPLOY.replace("num_output: 5", "num_output: 50")), None, path).files) == 2
+    assert len(export.onnx(model(), None, path).files) == 1
+
+
 # -- batch ------------------------------------------------------------------------------------------------------
 
 
@@ -176,7 +182,10 @@ def test_sizes_with_a_factor_and_a_fixed_batch(path):
             "expected x with 180 elements",
         ),
         ('type: "InnerProduct" inner_product_param { num_output: 2 axis: 0 }', "the weights of layer 'l'"),
-        ('type: "Slice" top: "m" slice_param { axis: 0 }', "the batch must be fixed"),
+        (
+            'type: "Slice" top: "m" slice_param { axis: 0 }',
+            "the batch must be fixed: with another number of items",
+        ),
     ],
 )
 def test_nets_that_fix_their_batch(path, layer, words):
@@ -415,6 +424,12 @@ def test_state_that_caffe_carries_on_is_told(path):
     text = one_layer("LSTM", "recurrent_param { num_output: 2 }", [(2, 1, 3), (2, 1)], 1)
     notes = export.onnx(model(text), None, path).notes
     assert notes == ["layer 'layer' (LSTM): each run starts from zeros; Caffe goes on from the pass before"]
+
+
+def test_time_steps_of_any_number(path):
+    text = one_layer("RNN", "recurrent_param { num_output: 2 }", [(2, 1, 3), (2, 1)], 1)
+    with pytest.raises(ExportError, match="its time steps are written out"):
+        export.onnx(parse_net(text), None, path, batch="T")
 
 
 def test_forms_are_those_of_layers_that_there_are():

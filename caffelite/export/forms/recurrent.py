@@ -65,6 +65,8 @@ def _driven(
     to: Writer, x: Tensor, static: Tensor | None, W: Array, b: Array, W_static: Array | None
 ) -> Tensor:
     """What the inputs add to the sums of all steps, (T, N, rows of W)."""
+    if x.dims[0] == -1:
+        raise to.refuse("its time steps are written out, so the first size of its bottom must be fixed")
     if not to.p.expose_hidden:
         to.note("each run starts from zeros; Caffe goes on from the pass before")
     flat = x if len(x.known) == 3 else to.reshape(x, (0, 0, -1))
