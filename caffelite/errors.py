@@ -50,6 +50,10 @@ class FieldError(NetError, AttributeError, TypeError):
     """
 
 
+class IgnoredFieldWarning(UserWarning):
+    """A field of a net or solver was passed over, because the reader was told to be lenient."""
+
+
 class ShapeError(NetError):
     """Shapes that do not fit a layer."""
 

@@ -26,7 +26,7 @@ class Predictor:
     """A net as a function. Calls may come from several threads; calls to one Predictor take turns.
 
     ``report`` says which layers the weights filled. Memory is reused between layers, so only outputs can be had;
-    name further blobs in ``outputs`` to get them too.
+    name further blobs in ``outputs`` to get them too. ``lenient``: see Model.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class Predictor:
         engine: str = "cpu",
         precision: str = "float32",
         seed: int = -1,
+        lenient: bool | None = None,
     ):
         self.model = Model(
             net,
@@ -47,6 +48,7 @@ class Predictor:
             seed=seed,
             backward=False,
             observe=bool(outputs),
+            lenient=lenient,
         )
         self.report: LoadReport | None = None if weights is None else self.model.load_weights(weights)
         self.outputs = [*self.model.graph.outputs, *outputs]
@@ -107,6 +109,9 @@ def load(
     engine: str = "cpu",
     precision: str = "float32",
     seed: int = -1,
+    lenient: bool | None = None,
 ) -> Predictor:
     """A Predictor from a prototxt and a weights file; options are those of :class:`Predictor`."""
-    return Predictor(net, weights, outputs=outputs, engine=engine, precision=precision, seed=seed)
+    return Predictor(
+        net, weights, outputs=outputs, engine=engine, precision=precision, seed=seed, lenient=lenient
+    )

@@ -31,6 +31,7 @@ PHASES = ("TRAIN", "TEST")
 
 EVERYWHERE = (
     Flag("traceback", False, "show where in the code an error was raised"),
+    Flag("lenient", False, "fields that nobody knows, or no layer acts on, are warnings, not errors"),
     Flag("log-format", "caffe", "form of the log: caffe (as glog writes), rich (to read), json", "FORMAT",
          LOG_FORMATS),
     Flag("minloglevel", 0, "least severity logged: 0 all, 1 warnings, 2 errors (also GLOG_minloglevel)", "N"),

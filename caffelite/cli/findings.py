@@ -15,6 +15,7 @@ from caffelite.graph.problems import NetErrors, Problems
 from caffelite.graph.state import State, filter_layers
 from caffelite.prototxt.binary import read_bytes
 from caffelite.prototxt.kinds import kind_of
+from caffelite.prototxt.lenience import is_lenient, tell_ignored
 from caffelite.prototxt.positions import Where
 from caffelite.prototxt.source import NetSource, SolverSource, net_from_message
 from caffelite.prototxt.text import read_text
@@ -64,7 +65,8 @@ def check_file(path: str, request: Request) -> list[Finding]:
 
 
 def _check_net(text: bytes, path: str, request: Request) -> list[Finding]:
-    reading = read_text(text, "NetParameter", path)
+    reading = read_text(text, "NetParameter", path, lenient=is_lenient())
+    tell_ignored(reading.notes)
     findings = [_from_problem(problem) for problem in reading.problems]
     try:
         source = net_from_message(reading.message, path, Where(reading.positions))
@@ -112,7 +114,8 @@ def _graph_errors(source: NetSource, state: State, shapes: Mapping[str, Shape]) 
 def _check_solver(text: bytes, path: str, request: Request) -> list[Finding]:
     from caffelite.solver.check import check_solver
 
-    reading = read_text(text, "SolverParameter", path)
+    reading = read_text(text, "SolverParameter", path, lenient=is_lenient())
+    tell_ignored(reading.notes)
     findings = [_from_problem(problem) for problem in reading.problems]
     where = Where(reading.positions)
     source = SolverSource(reading.message, where, path)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from traceback import print_exception
 
@@ -18,9 +20,10 @@ from caffelite.cli import help as texts
 from caffelite.cli.command import EVERYWHERE, Command
 from caffelite.cli.flags import Flag, Options, first_word, parse
 from caffelite.cli.verbs import GROUPS, NETS, OLD_NAMES, VERBS, current, old_names
-from caffelite.errors import CaffeliteError, PrototxtError, UsageError
+from caffelite.errors import CaffeliteError, IgnoredFieldWarning, PrototxtError, UsageError
 from caffelite.logs.caffe import FileSink, StderrSink, year_in_prefix
 from caffelite.logs.log import Log, Sink, get_log, level_from_environment
+from caffelite.prototxt.lenience import reading
 from caffelite.prototxt.suggest import suggestion
 
 INTERRUPTED = 130
@@ -76,9 +79,23 @@ def _run(words: list[str]) -> int:
     _check_words(verb, chosen, options)
     with get_log().to(*_sinks(verb, options, chosen.progress), instead=True) as log:
         try:
-            return chosen.run(options)
+            with _lenience(log, options.switch("lenient")):
+                return chosen.run(options)
         except FAILURES as error:
             return _report(log, error, options.switch("traceback"), "" if verb == "check" else _more(error))
+
+
+@contextmanager
+def _lenience(log: Log, lenient: bool) -> Iterator[None]:
+    """Reads nets as --lenient says; warnings become lines of the log."""
+
+    def show(message: Warning | str, *_: object) -> None:
+        log.emit("warning", str(message), "upgrade_proto.cpp:1", "W")
+
+    with warnings.catch_warnings(), reading(lenient=lenient):
+        warnings.simplefilter("always", IgnoredFieldWarning)
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
 
 
 def _print(text: str) -> int:

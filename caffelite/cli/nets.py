@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from caffelite.cli.flags import Flag, Options
@@ -100,7 +101,7 @@ def without_data(source: NetSource, shapes: dict[str, Shape]) -> NetSource:
         cls = _class(layer.type)
         if layer.type != "Input" and cls and cls.source and any(top in shapes for top in layer.top):
             _make_input(layer, shapes)
-    return NetSource(message, source.origins, source.file, source.notes)
+    return replace(source, message=message)
 
 
 def _class(type_: str) -> type[Layer] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from caffelite.errors import CaffeliteError, NetError, layer_message
@@ -14,6 +14,7 @@ from caffelite.graph.shapes import infer_node
 from caffelite.graph.splits import insert_splits
 from caffelite.graph.state import Entry, State, filter_layers, net_state, require_layers
 from caffelite.graph.wiring import Wires
+from caffelite.layers._forks import drop_fork_fields
 from caffelite.layers.base import Layer
 from caffelite.layers.registry import lookup
 from caffelite.prototxt.source import NetSource
@@ -56,7 +57,7 @@ def build_graph(
     for entry in insert_splits(entries):
         with problems.collect():
             key = _unique(entry.message.name, keys)
-            layer = _make_layer(entry, state.phase, sessions.setdefault(key, {}), random, wires)
+            layer = _make_layer(entry, state.phase, sessions.setdefault(key, {}), random, wires, source)
             node = wires.connect(len(graph.nodes), layer, key, entry)
             if node is not None:
                 _finish(node, graph, shapes or {}, owners, wires, entry)
@@ -91,17 +92,32 @@ def _check_name(node: Node, entry: Entry, learners: dict[str, Entry]) -> None:
 
 
 def _make_layer(
-    entry: Entry, phase: Phase, session: dict[str, Any], random: RandomSource | None, wires: Wires
+    entry: Entry,
+    phase: Phase,
+    session: dict[str, Any],
+    random: RandomSource | None,
+    wires: Wires,
+    source: NetSource,
 ) -> Layer:
     message = entry.message
     if not message.HasField("phase"):
         message.phase = int(phase)
     try:
         cls = lookup(message.type, entry.where.at("type"), message.name)
+        if source.lenient:
+            source.ignore(list(_ignored_fields(entry, cls)))
         return cls(message, Phase(message.phase), entry.where, session, random)
     except CaffeliteError:
         wires.abandon(entry)
         raise
+
+
+def _ignored_fields(entry: Entry, cls: type[Layer]) -> Iterator[str]:
+    """Takes fields of forks that the layer would refuse out of its message, and says which."""
+    for param, field in drop_fork_fields(entry.message, cls.extensions):
+        layer, place = entry.message, entry.where.at(param, field)
+        text = f"{param} has {field}, a field of a fork of Caffe that would change the result; ignored"
+        yield layer_message(layer.name, layer.type, place, text)
 
 
 def _finish(

@@ -6,7 +6,7 @@ The schema has them so that their files can be read. A layer that passed over ``
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 _LAST_OWN = {  # numbers above are forks' fields
@@ -66,6 +66,14 @@ def fork_fields(spec: Any) -> Iterator[tuple[str, str]]:
         for field, given in value.ListFields():
             if field.number > last and field.name not in _HARMLESS and not _is_default(field, given):
                 yield param.name, field.name
+
+
+def drop_fork_fields(spec: Any, known: Collection[str]) -> list[tuple[str, str]]:
+    """Takes those of the fields above that are not ``known`` out of a LayerParameter, and tells which they were."""
+    dropped = [(param, field) for param, field in fork_fields(spec) if field not in known]
+    for param, field in dropped:
+        getattr(spec, param).ClearField(field)
+    return dropped
 
 
 def _is_default(field: Any, given: Any) -> bool:

@@ -14,6 +14,7 @@ from importlib import resources
 from typing import Any, TypeAlias
 
 from caffelite.errors import NetError
+from caffelite.prototxt.lenience import is_lenient, tell_ignored
 
 # Message classes come from descriptors, so their fields are unknown to a type checker.
 Message: TypeAlias = Any
@@ -113,7 +114,11 @@ def _copy_fields(source: Message, target: Message, type_: MessageType) -> None:
     for descriptor, value in source.ListFields():
         field = type_.fields.get(descriptor.name)
         if field is None:
-            raise NetError(f"{type_.name} has no field '{descriptor.name}'; another schema's message does")
+            text = f"{type_.name} has no field '{descriptor.name}'; another schema's message does"
+            if not is_lenient():
+                raise NetError(text)
+            tell_ignored([f"{text}; ignored"])
+            continue
         if field.kind == "message":
             _copy_messages(value, target, field)
         elif field.kind == "enum":

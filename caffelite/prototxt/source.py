@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from caffelite.errors import NetError, PrototxtError, UsageError
 from caffelite.prototxt.binary import read_binary, read_bytes
 from caffelite.prototxt.kinds import kind_of, net_of_solver
+from caffelite.prototxt.lenience import is_lenient, tell_ignored
 from caffelite.prototxt.positions import NO_SOURCE, Positions, Where
 from caffelite.prototxt.schema import Message, from_foreign, is_ours, message, type_name
 from caffelite.prototxt.text import parse_text
@@ -35,13 +36,21 @@ class NetSource:
 
     ``origins`` says for each layer of the message where it stands in its text; ``file`` is the text's name,
     empty for nets that came from none; ``notes`` tell what the upgrade did and which unknown fields were
-    ignored.
+    ignored. ``lenient``: fields of forks that a layer does not act on are passed over; ``ignored`` tells which were.
     """
 
     message: Message
     origins: list[Where]
     file: str = ""
     notes: list[str] = field(default_factory=list)
+    lenient: bool = field(default_factory=is_lenient)
+    ignored: list[str] = field(default_factory=list)
+
+    def ignore(self, texts: list[str]) -> None:
+        """Tells of fields that were passed over, of each once."""
+        new = [text for text in texts if text not in self.ignored]
+        self.ignored += new
+        tell_ignored(new)
 
 
 @dataclass
@@ -58,24 +67,26 @@ class SolverSource:
     notes: list[str] = field(default_factory=list)
 
 
-def read_net(path: str | Path, *, lenient: bool = False) -> NetSource:
+def read_net(path: str | Path, *, lenient: bool | None = None) -> NetSource:
     """A net from a prototxt file, of any generation.
 
-    ``lenient`` turns unknown fields into notes. Raises MissingFileError, and PrototxtError with all problems.
+    ``lenient`` turns unknown fields into warnings (see :mod:`caffelite.prototxt.lenience`). Raises MissingFileError, and PrototxtError with all problems.
     """
     return parse_net(read_bytes(path, "net"), str(path), lenient=lenient)
 
 
-def parse_net(text: str | bytes, file: str = "<text>", *, lenient: bool = False) -> NetSource:
+def parse_net(text: str | bytes, file: str = "<text>", *, lenient: bool | None = None) -> NetSource:
     """A net from text; ``file`` is what messages call it. Raises PrototxtError, and NetError for a solver's text."""
+    lenient = is_lenient(lenient)
     try:
         net, positions, notes = parse_text(text, "NetParameter", file, lenient=lenient)
     except PrototxtError as error:
         if kind_of(text) == "SolverParameter":
             raise NetError(f"'{file}' is a solver's file{net_of_solver(text)}") from error
         raise
+    tell_ignored(notes)
     source = net_from_message(net, file, Where(positions))
-    source.notes = notes + source.notes
+    source.notes, source.lenient = notes + source.notes, lenient
     return source
 
 
@@ -88,32 +99,36 @@ def net_from_message(net: Message | bytes, file: str = "", where: Where = NO_SOU
     return NetSource(upgraded.net, upgraded.origins, file, upgraded.notes)
 
 
-def read_solver(path: str | Path) -> SolverSource:
+def read_solver(path: str | Path, *, lenient: bool | None = None) -> SolverSource:
     """A solver from a prototxt file. Raises MissingFileError, and PrototxtError with all problems.
 
     A missing ``snapshot_prefix`` becomes the path of the file without its extension.
     """
-    return parse_solver(read_bytes(path, "solver"), str(path))
+    return parse_solver(read_bytes(path, "solver"), str(path), lenient=lenient)
 
 
-def parse_solver(text: str | bytes, file: str = "") -> SolverSource:
+def parse_solver(text: str | bytes, file: str = "", *, lenient: bool | None = None) -> SolverSource:
     """A solver from text. ``file`` is what messages call it and what ``snapshot_prefix`` is made of.
 
     Raises PrototxtError, and NetError for a net's text.
     """
+    lenient = is_lenient(lenient)
     try:
-        solver, positions, notes = parse_text(text, "SolverParameter", file or "<text>")
+        solver, positions, notes = parse_text(text, "SolverParameter", file or "<text>", lenient=lenient)
     except PrototxtError as error:
         if kind_of(text) == "NetParameter":
             raise NetError(f"'{file or '<text>'}' is a net's file, not a solver's") from error
         raise
+    tell_ignored(notes)
     where = Where(positions)
     return SolverSource(solver, where, file, notes + upgrade_solver(solver, file, where))
 
 
-def as_net(net: str | Path | NetSource) -> NetSource:
+def as_net(net: str | Path | NetSource, *, lenient: bool | None = None) -> NetSource:
     """A net as it is, or read from the file of this path. Raises what ``read_net`` does."""
-    return net if isinstance(net, NetSource) else read_net(net)
+    if not isinstance(net, NetSource):
+        return read_net(net, lenient=lenient)
+    return net if lenient is None or lenient == net.lenient else replace(net, lenient=lenient)
 
 
 def solver_from_message(solver: Message | bytes, file: str = "") -> SolverSource:

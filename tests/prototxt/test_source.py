@@ -6,7 +6,14 @@ import pickle
 
 import pytest
 
-from caffelite.errors import DataError, MissingFileError, NetError, PrototxtError, UsageError
+from caffelite.errors import (
+    DataError,
+    IgnoredFieldWarning,
+    MissingFileError,
+    NetError,
+    PrototxtError,
+    UsageError,
+)
 from caffelite.prototxt.binary import read_binary
 from caffelite.prototxt.schema import message
 from caffelite.prototxt.source import (
@@ -55,7 +62,8 @@ def test_problems_name_the_file(tmp_path):
 
 
 def test_lenient_nets_tell_what_they_ignored():
-    source = parse_net('input: "x" shoe_size: 43', "f", lenient=True)
+    with pytest.warns(IgnoredFieldWarning, match="^f:1:12: the net has no field 'shoe_size'; ignored$"):
+        source = parse_net('input: "x" shoe_size: 43', "f", lenient=True)
     assert source.notes == [
         "f:1:12: the net has no field 'shoe_size'; ignored",
         "input fields without input_shape or input_dim were dropped",
