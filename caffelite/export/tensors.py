@@ -61,13 +61,14 @@ class Draft:
     _memory: dict[tuple[Any, ...], Tensor] = field(default_factory=dict)
 
     def constant(self, array: Array) -> Tensor:
-        """A constant; shared parameters, which are one memory, become one constant."""
+        """A constant; shared parameters, which are one memory, become one constant.
+
+        The array is kept, so that no other takes its place in memory.
+        """
         array = np.asarray(array, order="C")
         key = (array.__array_interface__["data"][0], array.shape, array.dtype.str)
         if not array.size or key not in self._memory:
-            self._memory[key] = Tensor(
-                array.shape, array.shape, array
-            )  # keeps the array, so that its place stays its own
+            self._memory[key] = Tensor(array.shape, array.shape, array)
         return self._memory[key]
 
     def constants(self) -> list[Tensor]:
