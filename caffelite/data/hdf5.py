@@ -178,14 +178,12 @@ class Hdf5Batches:
             yield from self._grouped_rows(place)
 
     def _rows(self, place: _Place) -> Arrays:
-        """Rows from contiguous data: only they are read, in the order in which they lie on the disk."""
+        """Rows from contiguous data: only they are read."""
         first, last = place.first, place.first + place.rows
         if not self.shuffle:
             return {name: dataset[first:last] for name, dataset in self._datasets(place.file).items()}
         rows = self._rows_order(self.tables[place.file].rows, "rows", place.epoch, place.file)[first:last]
-        order = np.argsort(rows)
-        back = np.argsort(order)
-        return {name: dataset[rows[order]][back] for name, dataset in self._datasets(place.file).items()}
+        return {name: _pick(dataset, rows.tolist()) for name, dataset in self._datasets(place.file).items()}
 
     def _grouped_rows(self, place: _Place) -> Iterator[Arrays]:
         """Rows from groups of blocks, each of which is read once."""
@@ -241,3 +239,11 @@ class Hdf5Batches:
                 self._open[1].close()
             self._open = file, open_hdf5(self.paths[file], self.owner)
         return {name: self._open[1][name] for name in self.names}
+
+
+def _pick(dataset: Any, rows: list[int]) -> np.ndarray:
+    """Single rows: h5py reads them one by one in a fifth of the time that it takes for a list of them."""
+    found = np.empty((len(rows), *dataset.shape[1:]), dataset.dtype)
+    for i, row in enumerate(rows):
+        found[i] = dataset[row]
+    return found

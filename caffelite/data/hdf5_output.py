@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import secrets
 import weakref
-from contextlib import ExitStack
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,18 +24,21 @@ class Hdf5Output:
     Until then it grows beside it; a process that is killed leaves what was at ``path`` before.
 
     Raises:
-        SnapshotError: the file cannot be written there.
+        DataError: the file cannot be written there.
     """
 
     def __init__(self, path: str | os.PathLike[str], owner: Owner = NOBODY):
         import h5py
 
-        self.path = os.fspath(path)
+        target = Path(os.path.realpath(path))
+        growing = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
         self._owner = owner
-        with ExitStack() as stack:
-            temporary = stack.enter_context(atomic_path(path))
-            self._file = stack.enter_context(h5py.File(temporary, "w"))
-            self._finalizer = weakref.finalize(self, _finish, stack.pop_all(), os.getpid())
+        try:
+            self._file = h5py.File(growing, "w")
+        except OSError as error:
+            fix = "" if target.parent.is_dir() else f"mkdir -p '{target.parent}'"
+            raise owner.error(f"cannot write '{path}': {error}", fix=fix) from error
+        self._finalizer = weakref.finalize(self, _finish, self._file, growing, target, os.getpid())
 
     def append(self, **rows: np.ndarray) -> None:
         """Adds rows (N, *row) to the dataset of each name.
@@ -52,7 +56,7 @@ class Hdf5Output:
             dataset[size:] = values
 
     def close(self) -> None:
-        """Finishes the file. May be called twice."""
+        """Finishes the file. May be called twice. Raises SnapshotError."""
         self._finalizer()
 
     def _create(self, name: str, row: Shape) -> Any:
@@ -61,6 +65,9 @@ class Hdf5Output:
         return self._file.create_dataset(name, (0, *row), np.float32, maxshape=(None, *row), chunks=chunks)
 
 
-def _finish(stack: ExitStack, creator: int) -> None:
-    if os.getpid() == creator:  # otherwise forked: the file is our parent's
-        stack.close()
+def _finish(file: Any, growing: Path, target: Path, creator: int) -> None:
+    if os.getpid() != creator:  # forked: the file is our parent's
+        return
+    file.close()
+    with atomic_path(target) as temporary:
+        os.rename(growing, temporary)

@@ -55,10 +55,15 @@ class LevelDbReader:
             except self._errors():
                 shutil.rmtree(folder)
                 raise
-        self._finalizer = weakref.finalize(self, _release, self._database, folder, os.getpid())
+        self._iterators: list[Any] = []  # at most one; plyvel crashes if the database is closed before it
+        self._finalizer = weakref.finalize(
+            self, _release, self._iterators, self._database, folder, os.getpid()
+        )
         with self._damage():
-            self.keys = keys or Keys(self._database.iterator(include_value=False))
-        self._at, self._records = -1, iter(())
+            if keys is None:
+                with self._database.iterator(include_value=False) as found:
+                    keys = Keys(found)
+        self.keys, self._at = keys, -1
         if not len(self):
             self.close()
             raise owner.error(f"database '{self.path}' is empty", fix="write the database again")
@@ -72,7 +77,7 @@ class LevelDbReader:
             found: list[bytes] = []
             while len(found) < count:
                 self._seek((start + len(found)) % len(self))
-                part = list(islice(self._records, count - len(found)))
+                part = list(islice(self._iterators[0], count - len(found)))
                 self._at += len(part)
                 found += part
             return found
@@ -98,8 +103,9 @@ class LevelDbReader:
 
     def _seek(self, number: int) -> None:
         if number != self._at:
+            _close_all(self._iterators)
             start = self.keys.key(number)
-            self._records = self._database.iterator(start=start, include_key=False, fill_cache=False)
+            self._iterators.append(self._database.iterator(start=start, include_key=False, fill_cache=False))
             self._at = number
 
     def _errors(self) -> tuple[type[Exception], ...]:
@@ -169,9 +175,15 @@ def _mirror(path: str) -> str:
     return folder
 
 
-def _release(database: Any, folder: str, creator: int) -> None:
+def _close_all(iterators: list[Any]) -> None:
+    while iterators:
+        iterators.pop().close()
+
+
+def _release(iterators: list[Any], database: Any, folder: str, creator: int) -> None:
     if os.getpid() != creator:  # forked: database and directory are our parent's
         return
+    _close_all(iterators)
     database.close()
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -89,6 +89,8 @@ class _Lines:
             raise MissingFileError(path, owner.message("window file"), fix)
         with open(path, "rb") as file:
             self._text = file.read().rstrip() + b"\n"
+        if self._text == b"\n":
+            raise owner.error(f"expected images and windows in '{path}'", "none")
         ends = np.flatnonzero(np.frombuffer(self._text, np.uint8) == ord("\n"))
         self._starts = np.concatenate([[0], ends + 1])
         self._at = 0
@@ -104,11 +106,13 @@ class _Lines:
         mark = self._words(1)
         if not mark.startswith(b"#"):
             raise self._error("'# index' before each image", mark)
-        path = self._words(1)
+        path, numbers = self._words(1), self._words(4)
         try:
-            _, height, width, count = map(int, self._words(4).split())
+            _, height, width, count = map(int, numbers.split())
         except ValueError as error:
-            raise self._error("channels, height, width and number of windows, a line each", b"") from error
+            raise self._error(
+                "channels, height, width and number of windows, a line each", numbers
+            ) from error
         return _Image(path, (height, width), self._windows(count))
 
     def _windows(self, count: int) -> np.ndarray:

@@ -19,8 +19,8 @@ class HDF5Output(Layer):
     Bottoms: data and label, each with N items; float32 datasets (items, C, H, W), missing axes 1. Bottoms with more than
              four axes keep them.
     The file is complete, and appears under its name, when the net is closed or gone; until then it grows beside it.
-    Raises: ShapeError for different numbers of items; DataError for rows of another shape than before, and for a pass
-            after the net was closed; SnapshotError where nothing can be written.
+    Raises: ShapeError for different numbers of items; DataError for rows of another shape than before, for a pass after
+            the net was closed, and where nothing can be written.
     Compatibility: Caffe dies in the second pass.
     Source: BVLC Caffe, hdf5_output_layer.cpp.
     """

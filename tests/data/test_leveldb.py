@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from contextlib import suppress
@@ -78,7 +79,7 @@ def test_reading_changes_nothing_and_goes_on_beside_other_readers(database):
 
 
 def _mirror_of(reader) -> Path:
-    return Path(reader._finalizer.peek()[2][1])
+    return Path(reader._finalizer.peek()[2][2])
 
 
 def test_a_dropped_reader_leaves_nothing_behind(database):
@@ -87,6 +88,16 @@ def test_a_dropped_reader_leaves_nothing_behind(database):
     assert folder.exists()
     del reader
     assert not folder.exists()
+
+
+def test_readers_in_cycles_are_collected(database):
+    path = database()
+    for _ in range(20):
+        reader = LevelDbReader(path)
+        reader.read(0, 2)
+        reader.itself = reader
+        del reader
+        gc.collect()
 
 
 def test_a_forked_child_leaves_its_parents_reader_alone(database):
