@@ -157,7 +157,7 @@ _CLASSES: Sequence[type[PySolver]] = (
 
 def get_solver(solver_file: str, **options: Any) -> PySolver:
     """The solver class that the file's ``type`` names."""
-    source = read_solver(solver_file)
+    source = read_solver(solver_file, lenient=options.get("lenient"))
     for cls in _CLASSES:
         if cls.rule == source.message.type:
             return cls(source, **options)  # type: ignore[arg-type]

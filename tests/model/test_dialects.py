@@ -205,3 +205,29 @@ def test_other_blobs_are_told_as_always(tmp_path: Path) -> None:
     draw(build(LAYER % ("bn", "BN", "x", "y", "bn_param { bn_mode: INFERENCE }"))).save(path)
     with pytest.raises(NetError, match="2 blobs in the file, 3 in the net"):
         build(BVLC).load_weights(path)
+
+
+def test_rates_of_nvcaffes_params() -> None:
+    """As written; statistics have none, whatever is written."""
+    rates = "".join(f"param {{ lr_mult: {rate} decay_mult: 3 }} " for rate in (1, 1, 1, 0, 2))
+    net = build(NVIDIA.replace("batch_norm_param", f"{rates} batch_norm_param"), Phase.TRAIN)
+    assert [use.lr_mult for use, _ in net.learnables] == [0, 0, 0, 0, 2]
+
+
+def test_a_frozen_bn_has_no_rate() -> None:
+    net = build(
+        LAYER % ("bn", "BN", "x", "y", "bn_param { frozen: true } " + "param { lr_mult: 1 } " * 4),
+        Phase.TRAIN,
+    )
+    assert [use.lr_mult for use, _ in net.learnables] == [0, 0, 0, 0]
+
+
+def test_unpooling_follows_the_size_of_the_image() -> None:
+    pool = 'layer { name: "p" type: "Pooling" bottom: "x" top: "p" top: "m" pooling_param { kernel_size: 2 stride: 2 } }\n'
+    net = build(pool + 'layer { name: "u" type: "Upsample" bottom: "p" bottom: "m" top: "u" }\n')
+    for size in (6, 8):
+        net.reshape({"x": (1, 1, size, size)})
+        net.input("x")[...] = np.arange(float(size * size)).reshape(1, 1, size, size)
+        net.forward()
+        assert net.blob("u").shape == (1, 1, size, size)
+        assert net.blob("u").max() == size * size - 1

@@ -94,6 +94,8 @@ def test_a_solver_and_its_net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         "convolution_param has no field 'colour'; ignored",
     ]
     solver.step(1)
+    solver, texts = told(lambda: caffelite.get_solver("solver.prototxt", lenient=True))
+    assert len(texts) == 2
 
 
 def test_messages_of_other_schemas() -> None:
