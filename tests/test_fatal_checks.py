@@ -112,7 +112,6 @@ CHECKS = [
     ('argmax', X + layer("ArgMax","argmax_param { top_k: 0 }"), 'NetError', 'expected top_k from 1 to 192, got 0'),
     ('argmax axis', X + layer("ArgMax","argmax_param { top_k: 9 axis: 1 }"), 'NetError', 'expected top_k from 1 to 3, got 9'),
     ('dropout', X + layer("Dropout","dropout_param { dropout_ratio: 1 }"), 'NetError', 'expected 0 <= dropout_ratio < 1, got 1'),
-    ('mvn', given(dims="3") + layer("MVN"), 'ShapeError', 'expected x (N, C, *S) with at least 2 axes, got x=(3,)'),
     ('batchreindex', X + given("z","2 2") + layer("BatchReindex","","x z"), 'ShapeError', 'expected x (N, *S) and index (M,), got x=(2, 3, 8, 8), index=(2, 2)'),
     ('contrastive', given(dims="2 3") + given("z","2 4") + given("s","2") + layer("ContrastiveLoss","","x z s"), 'ShapeError', 'expected x and other with as many items of as many elements, got x=(2, 3), other=(2, 4)'),
     ('filter', X + given("z","3") + layer("Filter","","x z"), 'ShapeError', 'expected as many items in each x as in selector, got x[0]=(2, 3, 8, 8), selector=(3,)'),

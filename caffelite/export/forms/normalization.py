@@ -59,11 +59,14 @@ def bn(
 
 @form("MVN")
 def mvn(to: Writer, x: Tensor) -> Tensor:
-    centred = to.op("Sub", x, to.mean(x, to.layer.over))
-    if not to.p.normalize_variance:
-        return centred
-    deviation = to.op("Sqrt", to.mean(to.op("Mul", centred, centred), to.layer.over))
-    return to.op("Div", centred, to.op("Add", deviation, float(to.p.eps)))
+    known, full = len(x.known), len(to.layer.full)
+    if known < full:
+        x = to.reshape(x, [0] * known + [1] * (full - known))
+    y = to.op("Sub", x, to.mean(x, to.layer.over))
+    if to.p.normalize_variance:
+        deviation = to.op("Sqrt", to.mean(to.op("Mul", y, y), to.layer.over))
+        y = to.op("Div", y, to.op("Add", deviation, float(to.p.eps)))
+    return y if len(to.tops[0]) == full else to.like_top(y)
 
 
 @form("Normalize")
