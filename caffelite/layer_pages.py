@@ -36,7 +36,9 @@ from caffelite.prototxt.source import parse_net
 from caffelite.resources import proto_file
 from caffelite.types import Phase, shape_text
 
-SECTIONS = ("Bottoms", "Tops", "Params", "Gradient", "Raises", "Compatibility", "Source", "Example")
+SECTIONS = (
+    "Bottoms", "Tops", "Params", "State", "Gradient", "Random", "Module", "Raises", "Compatibility", "Source", "Example",
+)  # fmt: skip
 DOUBLE = """
 import caffe
 
@@ -71,7 +73,7 @@ def sections(cls: type[Layer]) -> dict[str, str]:
     found, name = {"": ""}, ""
     for line in (inspect.getdoc(cls) or "").splitlines():
         head = re.match(r"(\w+):\s+", line)
-        if head and head[1] in (*SECTIONS, "Module"):
+        if head and head[1] in SECTIONS:
             name = head[1]
             found[name], line = "", line[head.end() :]
         found[name] += (line if name == "" else line.strip()) + "\n"

@@ -16,11 +16,14 @@ class Data(Feed):
     Tops:   data (N, C, H, W) as ``transform_param`` makes it; label if it is asked for: (N,), or (N, L) for records
             with vectors of labels. C, H and W are those of the batch's first record, after cropping.
     Raises: NetError for a batch_size below 1; MissingFileError and DataError for a database that is not there,
-            foreign or broken. Bad records: see :class:`Feed`.
+            foreign or broken. Bad first record: DataError, too.@@
     Compatibility: ``backend`` is LEVELDB unless it is given, as in Caffe. ``data_param.shuffle`` is ours: another order
             in each epoch, the same in every run with one seed; so are ``labels`` of a Datum. ``rand_skip`` does
             nothing, as in Caffe. Batches of encoded images are made by worker processes and, unless cropped or of
             one image each, must all have the first one's shape.
+    Example: -> data, label; data_param { source: "pictures" backend: LMDB batch_size: 2 } transform_param { crop_size: 6
+             mean_value: 128 }
+    Example: -> data, label; data_param { source: "pictures" backend: LMDB batch_size: 2 }
     Source: BVLC Caffe, data_layer.cpp.
     """
 

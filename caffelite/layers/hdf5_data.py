@@ -13,13 +13,15 @@ if TYPE_CHECKING:
 class HDF5Data(Feed):
     """Batches of rows of HDF5 files that a text file lists; each top is the dataset of its name.
 
-    Tops:   y, any number; (N, *row). Any type of numbers becomes float. Batches run on over ends of files.
+    Tops:   y, any number; (N, *row). Any type of numbers becomes float. Batches run on over ends of files. ``shuffle`` gives
+            each epoch another order of files and of the rows in each; rows of chunked (compressed) data are shuffled
+            among ``shuffle_mb`` MiB of them.
     Raises: NetError for a batch_size below 1; MissingFileError and DataError for files that are not there or broken,
             lack a dataset, or have rows of another shape or number than the others.
-    Random: ``shuffle`` gives each epoch another order of files and of the rows in each. Rows of chunked (compressed)
-            data are shuffled among ``shuffle_mb`` MiB of them.
     Compatibility: files are read row by row as they are needed, and may be larger than the memory. ``transform_param``,
             which Caffe refuses, acts on the first top, whose rows are then images (C, H, W).
+    Example: -> data, label; hdf5_data_param { source: "h5.txt" batch_size: 2 }
+    Example: -> data, label; hdf5_data_param { source: "h5.txt" batch_size: 2 }
     Source: BVLC Caffe, hdf5_data_layer.cpp.
     """
 

@@ -22,6 +22,8 @@ class HDF5Output(Layer):
     Raises: ShapeError for different numbers of items; DataError for rows of another shape than before, for a pass after
             the net was closed, and where nothing can be written.
     Compatibility: Caffe dies in the second pass.
+    Example: x (2, 3, 1, 1), label (2, 1, 1, 1); hdf5_output_param { file_name: "out.h5" }
+    Example: data (2, 3), label [0, 1]; hdf5_output_param { file_name: "out.h5" }
     Source: BVLC Caffe, hdf5_output_layer.cpp.
     """
 

@@ -15,11 +15,13 @@ class ImageData(Feed):
 
     Tops:   data (N, C, H, W): B, G, R, or grey without ``is_color``; resized to ``new_height`` x ``new_width`` if those
             are given, then as ``transform_param`` says. label (N,): the integer at the end of the line; with
-            ``label_dim`` L (N, L): L numbers at the end of it.
+            ``label_dim`` L (N, L): L numbers at the end of it. ``shuffle`` gives each epoch its own order; ``rand_skip``
+            leaves out fewer images than that at the start.
     Raises: NetError for one of ``new_height`` and ``new_width`` alone; MissingFileError and DataError for a list that
-            is not there or empty, and for images of different sizes. Bad images: see :class:`Feed`.
-    Random: ``shuffle`` gives each epoch its own order; ``rand_skip`` leaves out fewer images than that at the start.
+            is not there or empty, and for images of different sizes.@@
     Compatibility: ``label_dim`` is ours. Blanks and tabs around the label do not matter; empty lines are passed over.
+    Example: -> data, label; image_data_param { source: "images.txt" batch_size: 2 new_height: 6 new_width: 6 }
+    Example: image_data_param { source: "images.txt" batch_size: 2 }
     Source: BVLC Caffe, image_data_layer.cpp.
     """
 

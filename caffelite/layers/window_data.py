@@ -20,13 +20,16 @@ class WindowData(Feed):
 
     Tops:   data (N, 3, S, S), S = ``transform_param.crop_size``; label (N,), 0 for background. Windows are scaled to
             S x S with ``context_pad`` pixels of their surroundings on each side; ``crop_mode: "square"`` keeps their
-            aspect. What lies outside of the image is 0, the mean.
+            aspect. What lies outside of the image is 0, the mean. Windows are drawn with replacement, and mirrored with ``mirror``, in
+            either phase.
     Raises: NetError for a crop_size that leaves no room; MissingFileError and DataError for a window file that is not
-            there or broken, windows outside of their images, a mean that does not fit. Bad images: see :class:`Feed`.
-    Random: windows are drawn with replacement, and mirrored with ``mirror``, in either phase.
+            there or broken, windows outside of their images, a mean that does not fit.@@
     Compatibility: a window belongs to the image that it stands under, whatever the numbers after ``#`` are.
             ``scale`` is that of window_data_param; the one of transform_param does nothing, as in Caffe, and a warning
             says so. ``cache_images`` keeps the files that were read, in each worker process.
+    Example: -> data, label; window_data_param { source: "windows.txt" batch_size: 2 fg_threshold: 0.5 bg_threshold: 0.5
+             fg_fraction: 0.5 } transform_param { crop_size: 6 }
+    Example: window_data_param { source: "windows.txt" batch_size: 4 } transform_param { crop_size: 4 }
     Source: BVLC Caffe, window_data_layer.cpp; Girshick et al. 2014, appendix A.
     """
 
