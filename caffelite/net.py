@@ -43,8 +43,9 @@ class Net(Living):
 
     ``Net(network_file, phase, level=0, stages=None, weights=None)``, the deprecated
     ``Net(network_file, weights, phase)``, or around a Model with ``Net.of(model)``. Beyond pycaffe: ``engine``,
-    ``precision``, ``seed`` and ``lenient`` (see Model); what is not given follows ``set_mode_cpu`` and ``set_random_seed``. Passes that several
-    threads ask for take turns. Raises UsageError for wrong arguments, and what Model raises.
+    ``precision``, ``seed`` and ``lenient`` (see Model); what is not given follows ``set_mode_cpu`` and
+    ``set_random_seed``. Passes that several threads ask for take turns. Raises UsageError for wrong arguments, and
+    what Model raises.
     """
 
     instead: ClassVar[str] = "save its weights, and make another: Net(network_file, phase, weights=file)"
@@ -310,7 +311,7 @@ class Net(Living):
         """Hands arrays to the MemoryData layer that the net begins with; it keeps references to them.
 
         ``data`` is (M, channels, height, width), ``labels`` (M,) or (M, 1, 1, 1), both float32 and C-contiguous, M a
-        multiple of the batch size. Raises UsageError for a net without such a layer, DataError for such arrays.
+        multiple of the batch size. Raises UsageError for a net without such a layer, ArrayError (a RuntimeError) for other arrays.
         """
         layer = self._model.nodes[0].layer
         if layer.type != "MemoryData":
