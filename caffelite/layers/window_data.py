@@ -20,10 +20,12 @@ class WindowData(Feed):
 
     Tops:   data (N, 3, S, S), S = ``transform_param.crop_size``; label (N,), 0 for background. Windows are scaled to
             S x S with ``context_pad`` pixels of their surroundings on each side; ``crop_mode: "square"`` keeps their
-            aspect. What lies outside of the image is 0, the mean. Windows are drawn with replacement, and mirrored with ``mirror``, in
-            either phase.
+            aspect. What lies outside of the image is 0, the mean. Windows are drawn with replacement, and
+            mirrored with ``mirror``, in either phase.
     Raises: NetError for a crop_size that leaves no room; MissingFileError and DataError for a window file that is not
-            there or broken, windows outside of their images, a mean that does not fit.@@
+            there or broken, windows outside of their images, a mean that does not fit, and too many bad images. Windows
+            of an image that cannot be read are replaced by those of the next one with a warning; more than ten such
+            images, or one percent, are too many.
     Compatibility: a window belongs to the image that it stands under, whatever the numbers after ``#`` are.
             ``scale`` is that of window_data_param; the one of transform_param does nothing, as in Caffe, and a warning
             says so. ``cache_images`` keeps the files that were read, in each worker process.
