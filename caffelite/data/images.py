@@ -157,7 +157,7 @@ class ImageBatches(ABC):
     def _check_shape(self, image: Shape, wanted: Shape) -> None:
         shape = self.transformer.output_shape(image)
         if shape != wanted:
-            fix = "give all images of a batch one size, set crop_size, or batch_size: 1"
+            fix = "give all images one size, or set crop_size; data_param { prefetch: 0 } lets batches differ"
             raise NOBODY.error(f"expected an image of shape {wanted} like the first one", shape, fix)
 
     def _strictly(self, item: int) -> Example:

@@ -43,7 +43,7 @@ def pictures(tmp_path, write):
     return make
 
 
-def source(made, batch_size=2, params=None, seed=1, workers=0, reading=None, **options):
+def source(made, batch_size=2, params=None, seed=1, workers=0, reading=None, prefetch=4, **options):
     path, root = made
     transformer = Transformer(params or TransformParams(), Phase.TRAIN, LAYER)
     reading = reading or Reading(root=root)
@@ -56,7 +56,7 @@ def source(made, batch_size=2, params=None, seed=1, workers=0, reading=None, **o
         LAYER,
         **options,
     )
-    return Source(batches, workers=workers)
+    return Source(batches, prefetch, workers)
 
 
 def numbers(source, take, count):
@@ -185,5 +185,7 @@ def test_sizes_that_differ(tmp_path, write, take):
     ):
         take(ahead, 1)
     ahead.close()
+    in_line = source((write("0.png 0\n1.png 1\n2.png 2\n2.png 2\n"), made[1]), 2, prefetch=0, workers=None)
+    assert [batch["data"].shape[2:] for batch in take(in_line, 3)] == [(4, 5), (5, 4), (4, 5)]
     assert [batch["data"].shape[2:] for batch in take(source(made, 1), 3)] == [(4, 5), (4, 5), (5, 4)]
     assert take(source(made, 2, TransformParams(crop_size=4)), 2)[1]["data"].shape == (2, 3, 4, 4)

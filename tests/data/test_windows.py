@@ -222,7 +222,7 @@ def test_windows_of_a_bad_image_are_replaced(write, pictures, take, tmp_path, ca
 def test_a_window_belongs_to_the_image_that_it_stands_under(tmp_path):
     path = tmp_path / "w.txt"
     path.write_text(
-        "# 7\nmy image.png\n3\n5\n6\n2\n1 0.5 0 1 2 3\n2 0.499 1 1 2 2\n# 3\nb.png\n3\n8\n9\n0\n\n"
+        "# 7\nmy image.png\n1\n5\n6\n2\n1 0.5 0 1 2 3\n2 0.499 1 1 2 2\n# 3\nb.png\n3\n8\n9\n0\n\n"
     )
     windows = read_window_file(str(path), 0.5, 0.4)
     assert [windows.path(i) for i in range(2)] == ["my image.png", "b.png"]
