@@ -95,24 +95,30 @@ class ValueBlob(Living, Blob):
 
     @property
     def data(self) -> Array:
-        """The values, live and writable. 4-D blobs may be channels-last in memory."""
-        executor = self._model.executor
-        value = self._model.graph.blobs[self._name]
+        """The values, live, writable and in C order.
+
+        Where the net keeps them channels-last this is a mirror (see :mod:`caffelite.mirrors`) whose content the next
+        pass reads, and which shows what that pass has computed.
+        """
+        place = self._model.executor.plan.data[self._model.graph.blobs[self._name]]
         if self._name in self._pending:
-            return shown(self._ahead(executor.plan.data[value].buffer.name))
-        return shown(executor.data(value))
+            return shown(self._ahead(place.buffer.name))
+        return shown(self._model.mirrors.view(place))
 
     @property
     def diff(self) -> Array:
-        """The gradient, live and writable; zeros for a blob that no backward pass reaches."""
-        value = self._model.graph.blobs[self._name]
-        found = None if self._name in self._pending else self._model.executor.diff(value)
-        return shown(self._ahead(f"{self._name}' (unreached)") if found is None else found)
+        """The gradient, as ``data`` is; zeros for a blob that no backward pass reaches."""
+        executor = self._model.executor
+        place = executor.plan.diff.get(self._model.graph.blobs[self._name])
+        if place is None or self._name in self._pending:
+            return shown(self._ahead(f"{self._name}' (unreached)"))
+        executor.prepare_backward()
+        return shown(self._model.mirrors.view(place))
 
     def reshape(self, *dims: int) -> None:
         """Another shape for an input; the rest of the net follows at ``net.reshape()`` or the next forward pass.
 
-        Tops of data layers and Python layers keep it until that layer runs again. Raises UsageError for a blob whose
+        Tops of data layers, in Python too, keep it until that layer runs again. Raises UsageError for a blob whose
         shape follows from others, unless it is the shape that the blob has.
         """
         shape = checked_shape(dims)

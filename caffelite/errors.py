@@ -94,6 +94,10 @@ class DataError(CaffeliteError, ValueError):
     exit_code = 3
 
 
+class ArrayError(DataError, RuntimeError):
+    """Arrays that a MemoryData layer cannot take. Also a ``RuntimeError``, which is what pycaffe raises for them."""
+
+
 class WeightsError(DataError):
     """A caffemodel, solverstate, HDF5 or safetensors file that is damaged, foreign or does not fit the net."""
 

@@ -87,6 +87,17 @@ def load_params(net: Loadable, weights: Sequence[LayerWeights], path: str) -> Lo
     return report
 
 
+def check_shared(node: Node, theirs: list[Param]) -> None:
+    """Raises ShapeError unless a layer has the params of its namesake in the net that it shares them with."""
+    ours, other = [use.spec.shape for use in node.params], [param.shape for param in theirs]
+    if ours != other:
+        raise node.layer.shape_error(
+            f"params of shapes {', '.join(map(shape_text, other))}, which the layer of this name has in the other net",
+            ", ".join(map(shape_text, ours)),
+            "give both the same sizes, or this layer another name",
+        )
+
+
 def blobs_in_net(nodes: Sequence[Node], path: str) -> list[LayerWeights]:
     """The weights that a net's own message brings (``blobs`` of its layers), as a file would.
 

@@ -23,8 +23,9 @@ from caffelite.graph.build import build_graph
 from caffelite.graph.graph import Graph, Node, ParamUse
 from caffelite.graph.state import State, net_state
 from caffelite.layers.base import measures
-from caffelite.loading import LoadReport, blobs_in_net, load_params
+from caffelite.loading import LoadReport, blobs_in_net, check_shared, load_params
 from caffelite.measured import forward_measured
+from caffelite.mirrors import Mirrors
 from caffelite.params import Array, Param
 from caffelite.plan.build import make_plan
 from caffelite.plan.kernel import Engine
@@ -78,6 +79,7 @@ class Model:
         self._sessions: dict[str, dict[str, Any]] = {}
         self._plans: OrderedDict[tuple[tuple[str, Shape], ...], Executor] = OrderedDict()
         self.storage = Storage(self.engine)
+        self.mirrors = Mirrors(self.storage)
         graph = self._build({})
         self._shapes, self._measured = _free_shapes(graph), {}  # type: Shapes, Shapes
         self.measuring = [node.index for node in graph.nodes if measures(node.layer)]
@@ -139,7 +141,7 @@ class Model:
     def reshape(self, shapes: Mapping[str, Sequence[int]]) -> None:
         """Gives inputs (or tops of data layers) other shapes; everything after them follows.
 
-        Plans are kept by shape. Tops of layers that measure have such a shape until the layer measures again. Raises
+        Plans are kept by shape. Tops of Python layers have such a shape until the layer runs again. Raises
         NetError where the net cannot take the shapes, and is then as before.
         """
         self._check_free(shapes)
@@ -149,8 +151,9 @@ class Model:
 
     def is_free(self, blob: str) -> bool:
         """Whether a blob can be reshaped: the shapes of others follow from these."""
+        makers = (self.nodes[i] for i in self.measuring)  # of these, Python layers that make data
         return blob in self._shapes or any(
-            blob == top.name for i in self.measuring for top in self.nodes[i].tops
+            blob == top.name for node in makers if not node.bottoms for top in node.tops
         )
 
     def take_measured(self, index: int, shapes: Sequence[Shape]) -> None:
@@ -270,7 +273,7 @@ class Model:
             if node.params and other.params.get(node.name)
         }
         for node, theirs in found.items():
-            _check_shared(node, theirs)
+            check_shared(node, theirs)
         for node, theirs in found.items():
             for use, param in zip(node.params, theirs, strict=True):
                 owner = self.params[use.owner.layer][use.owner.index] if use.owner else None
@@ -319,14 +322,17 @@ class Model:
         self._check_positions(start, end)
         if start == 0:
             self.follow_sources()
-        return forward_measured(self, start, end) if self.measuring else self.executor.forward(start, end)
+        whole = start == 0 and end in (None, len(self.nodes) - 1)
+        with self.mirrors.passing(computed="data" if whole else ""):
+            return forward_measured(self, start, end) if self.measuring else self.executor.forward(start, end)
 
     def backward(self, start: int | None = None, end: int = 0) -> None:
         """Runs gradients from layer ``start`` down to ``end`` (positions, inclusive)."""
         if not self.backward_wanted:
             raise UsageError(f"net '{self.name}' was made with backward=False")
         self._check_positions(end, start)
-        self.executor.backward(start, end)
+        with self.mirrors.passing():
+            self.executor.backward(start, end)
 
     def _check_positions(self, *positions: int | None) -> None:
         for position in positions:
@@ -334,10 +340,11 @@ class Model:
                 raise UsageError(f"net '{self.name}' has layers 0 to {len(self.nodes) - 1}, not {position}")
 
     def blob(self, name: str) -> Array:
-        """The live array of a blob, NCHW-shaped. Raises UsageError for an unknown name."""
+        """The live memory of a blob, NCHW-shaped, maybe channels-last. Raises UsageError for an unknown name."""
         value = self.graph.blobs.get(name)
         if value is None:
             raise UsageError(f"net '{self.name}' has no blob '{name}'{suggestion(name, self.graph.blobs)}")
+        self.mirrors.write_back()
         return self.executor.data(value)
 
     def input(self, name: str) -> Array:
@@ -384,14 +391,3 @@ def _free_shapes(graph: Graph) -> Shapes:
 
 def _key(shapes: Shapes) -> tuple[tuple[str, Shape], ...]:
     return tuple(sorted(shapes.items()))
-
-
-def _check_shared(node: Node, theirs: list[Param]) -> None:
-    """Raises ShapeError unless a layer has the params of its namesake in the net that it shares them with."""
-    ours, other = [use.spec.shape for use in node.params], [param.shape for param in theirs]
-    if ours != other:
-        raise node.layer.shape_error(
-            f"params of shapes {', '.join(map(shape_text, other))}, which the layer of this name has in the other net",
-            ", ".join(map(shape_text, ours)),
-            "give both the same sizes, or this layer another name",
-        )

@@ -311,7 +311,7 @@ class Net(Living):
         """Hands arrays to the MemoryData layer that the net begins with; it keeps references to them.
 
         ``data`` is (M, channels, height, width), ``labels`` (M,) or (M, 1, 1, 1), both float32 and C-contiguous, M a
-        multiple of the batch size. Raises UsageError for a net without such a layer, ArrayError (a RuntimeError) for other arrays.
+        multiple of the batch size. Raises UsageError for a net without such a layer, ArrayError for other arrays.
         """
         layer = self._model.nodes[0].layer
         if layer.type != "MemoryData":
@@ -342,21 +342,32 @@ class Net(Living):
 
     # -- hooks ------------------------------------------------------------------------------------------
 
+    def _hooked(self, hook: Hook) -> Hook:
+        """A hook that sees, in the middle of a pass, what was computed so far, and whose writing reaches the rest."""
+        checked_hook(hook)
+
+        def call(position: int) -> None:
+            self._model.mirrors.refresh()
+            hook(position)
+            self._model.mirrors.write_back()
+
+        return call
+
     def before_forward(self, hook: Hook) -> None:
         """Calls ``hook(position)`` before each layer of each forward pass."""
-        self._model.hooks.before_forward.append(checked_hook(hook))
+        self._model.hooks.before_forward.append(self._hooked(hook))
 
     def after_forward(self, hook: Hook) -> None:
         """Calls ``hook(position)`` after each layer of each forward pass."""
-        self._model.hooks.after_forward.append(checked_hook(hook))
+        self._model.hooks.after_forward.append(self._hooked(hook))
 
     def before_backward(self, hook: Hook) -> None:
         """Calls ``hook(position)`` before each layer of each backward pass."""
-        self._model.hooks.before_backward.append(checked_hook(hook))
+        self._model.hooks.before_backward.append(self._hooked(hook))
 
     def after_backward(self, hook: Hook) -> None:
         """Calls ``hook(position)`` after each layer of each backward pass."""
-        self._model.hooks.after_backward.append(checked_hook(hook))
+        self._model.hooks.after_backward.append(self._hooked(hook))
 
 
 def _extend(rows: dict[str, list[Array]], batch: dict[str, Array]) -> None:

@@ -51,8 +51,9 @@ def main(words: Sequence[str]) -> int:
 
 
 def _tell_children() -> None:
-    """Lets processes that the script starts find ``caffe`` as well."""
+    """Lets processes that the script starts find ``caffe`` as well: multiprocessing hands on the path, subprocess the variable."""
     folder = str(Path(__file__).resolve().parent / "child_path")
+    sys.path.append(folder)
     path = os.environ.get("PYTHONPATH", "")
     os.environ["PYTHONPATH"] = f"{folder}{os.pathsep}{path}" if path else folder
 

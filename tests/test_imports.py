@@ -47,6 +47,7 @@ ORDER = [
     "dialects",
     "loading",
     "measured",
+    "mirrors",
     "model",
     "layer_pages",
     "blob",

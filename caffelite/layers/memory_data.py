@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from caffelite.errors import DataError, layer_message
+from caffelite.errors import ArrayError, layer_message
 from caffelite.layers.base import Layer
 from caffelite.types import Shape
 
@@ -16,7 +16,8 @@ class MemoryData(Layer):
     """Batches of arrays that the user hands over with ``net.set_input_arrays(data, labels)``, over and over.
 
     Tops:   data (N, channels, height, width), label (N, 1, 1, 1); N is ``batch_size``. Nothing is transformed.
-    Raises: NetError for a size below 1; DataError for arrays that do not fit, and for a pass before there are any.
+    Raises: NetError for a size below 1; ArrayError for arrays that do not fit, and for a pass before there are any.
+    Example: memory_data_param { batch_size: 2 channels: 3 height: 8 width: 8 }
     Source: BVLC Caffe, memory_data_layer.cpp.
     """
 
@@ -59,7 +60,7 @@ class MemoryData(Layer):
             raise self._error(f"{len(data)} labels, of shape (M,) or (M, 1, 1, 1)", labels.shape)
         if not len(data) or len(data) % self.p.batch_size:
             raise self._error(
-                f"first dimensions of input arrays that are a multiple of batch size {self.p.batch_size}",
+                f"first dimensions of input arrays to be a multiple of batch size {self.p.batch_size}",
                 len(data),
             )
         self.session.update(data=data, labels=labels.reshape(-1, 1, 1, 1), position=0)
@@ -81,7 +82,7 @@ class MemoryData(Layer):
     def restore(self, state: dict[str, Any]) -> None:
         self.session["position"] = int(state["position"])
 
-    def _error(self, expected: str, got: object, fix: str = "") -> DataError:
-        return DataError(
+    def _error(self, expected: str, got: object, fix: str = "") -> ArrayError:
+        return ArrayError(
             layer_message(self.name, self.type, self.location(), f"expected {expected}", str(got), fix)
         )

@@ -1,8 +1,8 @@
 """How each 4-D value lies in memory.
 
 Activations are channels-last on engines that want it (measured: as fast as oneDNN's own choice of layout, and
-a blob stays a plain strided view). Tops of Input and data layers stay in C order, because old scripts write
-through ``data.reshape(...)``. In-place tops and views keep the layout of their bottom.
+a blob stays a plain strided view). Tops of layers without bottoms (Input, data, Python) stay in C order, because old
+scripts write through ``data.reshape(...)`` before the net follows. In-place tops and views keep the layout of their bottom.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def choose_layouts(graph: Graph, channels_last: bool) -> Layouts:
 
 
 def _layout(node: Node, value: Value, layouts: Layouts, channels_last: bool) -> str:
-    if not channels_last or _is_same_either_way(value.shape) or node.layer.source:
+    if not channels_last or _is_same_either_way(value.shape) or not node.bottoms:
         return PLAIN
     if node.layer.view and layouts[node.bottoms[0]] == PLAIN:
         return PLAIN

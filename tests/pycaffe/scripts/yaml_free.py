@@ -1,0 +1,3 @@
+def parse(text):
+    """'num_classes': 4"""
+    return eval('{' + text + '}')
