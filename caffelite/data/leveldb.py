@@ -30,6 +30,7 @@ _OWN = {"LOCK", "LOG", "LOG.old"}  # files that each opening makes for itself
 _OPEN_FILES = 100  # Caffe's numbers
 _BLOCK_BYTES = 1 << 16
 _BUFFER_BYTES = 1 << 26
+_CAFFES_BUFFER_BYTES = 1 << 28  # so much may lie in a log that is to be read in one piece
 
 
 class LevelDbReader:
@@ -51,7 +52,9 @@ class LevelDbReader:
         folder = _mirror(self.path)
         with self._damage():
             try:
-                self._database = self._library.DB(folder, max_open_files=_OPEN_FILES)
+                self._database = self._library.DB(
+                    folder, max_open_files=_OPEN_FILES, write_buffer_size=_CAFFES_BUFFER_BYTES
+                )
             except self._errors():
                 shutil.rmtree(folder)
                 raise
@@ -147,6 +150,8 @@ class LevelDbWriter(DatabaseWriter):
         with self._database.write_batch(sync=True):
             pass  # an empty batch that is synced forces all earlier ones to the disk
         self._database.close()
+        # Opening turns the log into a table; otherwise each reader would do that for itself.
+        self._library.DB(os.fspath(folder), write_buffer_size=_CAFFES_BUFFER_BYTES).close()
         for name in _OWN:
             (folder / name).unlink(missing_ok=True)
 

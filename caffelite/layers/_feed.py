@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from caffelite.layers.base import Layer
-from caffelite.types import Phase, Shape
+from caffelite.types import Shape
 
 if TYPE_CHECKING:
     from caffelite.data.owner import Owner
@@ -81,9 +81,9 @@ class Feed(Layer):
 
         return RandomSource(self.random.seed if self.random else -1)
 
-    def transformer(self, phase: Phase | None = None) -> Transformer:
+    def transformer(self) -> Transformer:
         """What ``transform_param`` says. Raises MissingFileError, DataError."""
         from caffelite.data.transform import Transformer, TransformParams
 
         params = TransformParams.from_message(self.spec.transform_param)
-        return Transformer(params, self.phase if phase is None else phase, self.owner)
+        return Transformer(params, self.phase, self.owner)
