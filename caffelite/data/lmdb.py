@@ -173,11 +173,18 @@ class _Share:
 
 
 def _acquire(path: str, owner: Owner) -> _Share:
-    key = os.path.realpath(path)
+    key = _identity(path)
     with _lock:
         share = _shares.get(key) or _shares.setdefault(key, _Share(key, _open(path, owner)))
         share.readers += 1
         return share
+
+
+def _identity(path: str) -> str:
+    """Names a database. One that was written anew at the place of another, which may still be open, is not that one."""
+    file = os.path.join(path, "data.mdb")
+    number = os.stat(file).st_ino if os.path.exists(file) else 0
+    return f"{os.path.realpath(path)} {number}"
 
 
 def _release(share: _Share, transaction: Any) -> None:

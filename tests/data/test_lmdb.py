@@ -73,6 +73,16 @@ def test_several_readers_and_threads_share_a_database(numbered):
     lmdb.open(os.fspath(path), readonly=True).close()  # nobody holds it any more
 
 
+def test_a_database_written_anew_at_its_place_is_another_one(numbered):
+    path = numbered(3)
+    old = LmdbReader(path)
+    shutil.rmtree(path)
+    with LmdbReader(numbered(5)) as new:
+        assert labels(new.read(0, 5)) == [0, 1, 2, 3, 4]
+        assert labels(old.read(0, 5)) == [0, 1, 2, 0, 1]
+    old.close()
+
+
 def test_a_dropped_reader_lets_go_of_its_database(numbered):
     path = numbered(5)
     reader = LmdbReader(path)
