@@ -39,10 +39,10 @@ def upgrade_net(net: Message, where: Where) -> Upgraded:
     if any(layer.HasField("layer") for layer in result.layers):
         _upgrade_v0(upgraded)
     if result.layers:
-        upgraded.notes += move_data_transforms(upgraded.net)
-        upgraded.notes += upgrade_v1(upgraded.net)
+        _upgrade_v1(upgraded)
     _replace_input_fields(upgraded, where)
     _freeze_batch_norm(upgraded)
+    _rename_holes(upgraded)
     return upgraded
 
 
@@ -102,6 +102,14 @@ def _upgrade_v0(upgraded: Upgraded) -> None:
     upgraded.notes += notes
 
 
+def _upgrade_v1(upgraded: Upgraded) -> None:
+    upgraded.notes += move_data_transforms(upgraded.net)
+    try:
+        upgraded.notes += upgrade_v1(upgraded.net)
+    except UpgradeError as error:
+        raise refusal(upgraded.origins[error.layer].at(*error.fields), error.message, error.fix) from None
+
+
 def _replace_input_fields(upgraded: Upgraded, where: Where) -> None:
     """``input`` with ``input_shape`` or ``input_dim`` becomes an Input layer "input" in the first place."""
     net = upgraded.net
@@ -146,6 +154,21 @@ def _freeze_batch_norm(upgraded: Upgraded) -> None:
             for param in layer.param:
                 param.lr_mult = param.decay_mult = 0
             upgraded.notes.append(f"layer '{layer.name}': lr_mult and decay_mult of the statistics are 0")
+
+
+def _rename_holes(upgraded: Upgraded) -> None:
+    """``hole`` of DeepLab's fork is what Caffe later called ``dilation``."""
+    for layer in upgraded.net.layer:
+        param = layer.convolution_param
+        if not (param.HasField("hole") or param.HasField("hole_h") or param.HasField("hole_w")):
+            continue
+        if param.HasField("hole"):
+            param.dilation.append(param.hole)
+        else:
+            param.dilation_h, param.dilation_w = param.hole_h, param.hole_w
+        for field in ("hole", "hole_h", "hole_w"):
+            param.ClearField(field)
+        upgraded.notes.append(f"layer '{layer.name}': hole became dilation")
 
 
 def _complete_snapshot_prefix(solver: Message, file: str) -> list[str]:

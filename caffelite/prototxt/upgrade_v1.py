@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from caffelite.prototxt.schema import Message, enum_name, message
+from caffelite.prototxt.upgrade_v0 import UpgradeError
 
 # The numbers stand for the same names; a few more were used by forks.
 _TYPES = {
     "NONE": "",
     "ABSVAL": "AbsVal",
     "ACCURACY": "Accuracy",
+    "ADAPTIVE_BIAS_CHANNEL": "AdaptiveBiasChannel",
     "ARGMAX": "ArgMax",
     "BATCH_NORM": "BatchNorm",
+    "BIAS_CHANNEL": "BiasChannel",
     "BN": "BN",
     "BNLL": "BNLL",
     "CONCAT": "Concat",
@@ -19,6 +22,8 @@ _TYPES = {
     "CROP": "Crop",
     "DATA": "Data",
     "DECONVOLUTION": "Deconvolution",
+    "DENSE_CRF": "DenseCRF",
+    "DENSE_IMAGE_DATA": "DenseImageData",
     "DROPOUT": "Dropout",
     "DUMMY_DATA": "DummyData",
     "ELTWISE": "Eltwise",
@@ -31,15 +36,20 @@ _TYPES = {
     "HINGE_LOSS": "HingeLoss",
     "IM2COL": "Im2col",
     "IMAGE_DATA": "ImageData",
+    "IMAGE_SEG_DATA": "ImageSegData",
     "INFOGAIN_LOSS": "InfogainLoss",
     "INNER_PRODUCT": "InnerProduct",
     "INSANITY": "Insanity",
+    "INTERP": "Interp",
     "LOCAL": "Local",
     "LRN": "LRN",
+    "MAT_READ": "MatRead",
+    "MAT_WRITE": "MatWrite",
     "MEMORY_DATA": "MemoryData",
     "MULTINOMIAL_LOGISTIC_LOSS": "MultinomialLogisticLoss",
     "MVN": "MVN",
     "NORMALIZE": "Normalize",
+    "PADDING": "Padding",
     "PARSE_EVALUATE": "ParseEvaluate",
     "PARSE_OUTPUT": "ParseOutput",
     "POOLING": "Pooling",
@@ -47,6 +57,7 @@ _TYPES = {
     "RELU": "ReLU",
     "RELU6": "ReLU6",
     "ROIPOOLING": "ROIPooling",
+    "SEG_ACCURACY": "SegAccuracy",
     "SIGMOID": "Sigmoid",
     "SIGMOID_CROSS_ENTROPY_LOSS": "SigmoidCrossEntropyLoss",
     "SILENCE": "Silence",
@@ -57,6 +68,8 @@ _TYPES = {
     "TANH": "TanH",
     "THRESHOLD": "Threshold",
     "TRIPLET_LOSS": "TripletLoss",
+    "UNIQUE_LABEL": "UniqueLabel",
+    "UPSAMPLE": "Upsample",
     "WINDOW_DATA": "WindowData",
 }
 # Fields that became parts of ParamSpec, one entry for each blob.
@@ -89,12 +102,29 @@ def move_data_transforms(net: Message) -> list[str]:
 
 
 def upgrade_v1(net: Message) -> list[str]:
-    """Replaces ``layers`` by ``layer``, in place; notes on what was done."""
-    for old in net.layers:
+    """Replaces ``layers`` by ``layer``, in place; notes on what was done. Raises UpgradeError."""
+    for index, old in enumerate(net.layers):
+        _check_loss(old, index)
         _upgrade_layer(old, net.layer.add())
     count = len(net.layers)
+    lax = [old.name for old in net.layers if not old.strict_dim]
     net.ClearField("layers")
-    return [f"{count} layers upgraded from the form of 2014 ('layers') to the current one ('layer')"]
+    notes = [f"{count} layers upgraded from the form of 2014 ('layers') to the current one ('layer')"]
+    return notes + [
+        f"layer '{name}': strict_dim dropped; weights must have the layer's shape" for name in lax
+    ]
+
+
+def _check_loss(layer: Message, index: int) -> None:
+    """Raises UpgradeError for what DeepLab's first loss knew and the current one does not."""
+    loss = layer.softmaxloss_param
+    if loss.weight_source or len(loss.ignore_label) > 1:
+        raise UpgradeError(
+            index,
+            ("softmaxloss_param",),
+            f"layer '{layer.name}': expected at most one ignore_label and no weight_source (of DeepLab's fork)",
+            "give weights of classes with loss_param { class_weighting: ... } in the current form",
+        )
 
 
 def _data_param(layer: Message) -> str | None:
@@ -110,10 +140,17 @@ def _upgrade_layer(old: Message, new: Message) -> None:
             _set_params(new, _PARAMS[name], value)
         elif name == "name":
             new.name = value
+        elif name == "softmaxloss_param":
+            _set_ignored(new, value)
         elif name.endswith("_param"):
             getattr(new, name).CopyFrom(value)
-        else:
+        elif name != "strict_dim":
             getattr(new, name).extend(value)
+
+
+def _set_ignored(layer: Message, loss: Message) -> None:
+    for label in loss.ignore_label:
+        layer.loss_param.ignore_label = label
 
 
 def _set_params(layer: Message, field: str, values: list[object]) -> None:
