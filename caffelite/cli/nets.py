@@ -74,8 +74,7 @@ def free_tops(source: NetSource, state: State) -> set[str]:
     """The blobs that come from outside: tops of Input and data layers, those of unknown types included."""
     free = set()
     for entry in filter_layers(source, state, Problems())[0]:
-        cls = _class(entry.message.type)
-        if not entry.message.bottom and (cls is None or cls.source):
+        if _makes_data(entry.message):
             free |= set(entry.message.top)
     return free
 
@@ -91,17 +90,22 @@ def check_shape_names(names: Iterable[str], known: Collection[str]) -> None:
 def without_data(source: NetSource, shapes: dict[str, Shape]) -> NetSource:
     """The net with an Input layer in place of each data layer that has a top in ``shapes``.
 
-    Tops of such a layer whose shape is not given (labels) have one number an item.
+    Data layers are those that read files, and Python layers and ones of unknown types without bottoms. Tops of such
+    a layer whose shape is not given (labels) have one number an item.
     """
     if not shapes:
         return source
     message = type(source.message)()
     message.CopyFrom(source.message)
     for layer in message.layer:
-        cls = _class(layer.type)
-        if layer.type != "Input" and cls and cls.source and any(top in shapes for top in layer.top):
+        if layer.type != "Input" and _makes_data(layer) and any(top in shapes for top in layer.top):
             _make_input(layer, shapes)
     return replace(source, message=message)
+
+
+def _makes_data(layer: Any) -> bool:
+    cls = _class(layer.type)
+    return not layer.bottom and (cls is None or cls.source or layer.type == "Python")
 
 
 def _class(type_: str) -> type[Layer] | None:

@@ -109,6 +109,21 @@ layer { name: "loss" type: "SoftmaxWithLoss" bottom: "conv" bottom: "label" top:
 """
 
 
+@pytest.mark.parametrize(
+    "data", ['type: "AnnotatedData"', 'type: "Python" python_param { module: "loader" layer: "Roi" }']
+)
+def test_data_layers_that_are_not_there_can_be_replaced_by_shapes(
+    run: Run, tmp_path: Path, data: str
+) -> None:
+    text = f'layer {{ name: "in" {data} top: "data" top: "im_info" top: "boxes" }}\n'
+    text += 'layer { name: "flat" type: "Flatten" bottom: "data" top: "flat" }'
+    (tmp_path / "net.prototxt").write_text(text)
+    assert run("summary", "net.prototxt").code == 2
+    given = run("summary", "net.prototxt", "--shape", "data=1,3,4,5,im_info=1,3,boxes=2,5")
+    assert given.code == 0
+    assert "1x3x4x5  1x3  2x5" in given.out
+
+
 def test_missing_data_is_exit_code_3_and_can_be_replaced_by_shapes(run: Run, tmp_path: Path) -> None:
     (tmp_path / "net.prototxt").write_text(DATA_NET)
     result = run("check", "net.prototxt")
