@@ -118,8 +118,8 @@ class ValueBlob(Living, Blob):
     def reshape(self, *dims: int) -> None:
         """Another shape for an input; the rest of the net follows at ``net.reshape()`` or the next forward pass.
 
-        Tops of data layers, in Python too, keep it until that layer runs again. Raises UsageError for a blob whose
-        shape follows from others, unless it is the shape that the blob has.
+        Data layers, in Python too, give their tops the shape of their data again when they run. Raises UsageError for a
+        blob whose shape follows from others, unless it is the shape that the blob has.
         """
         shape = checked_shape(dims)
         if self._model.is_free(self._name):

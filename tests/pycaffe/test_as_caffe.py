@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 SCRIPT = """
@@ -122,11 +123,59 @@ def test_its_exit_code_and_exceptions_are_the_scripts(folder: Path) -> None:
     assert "KeyError: 'x'" in run("-m", "caffelite.run", "fail.py", cwd=folder).stderr
 
 
-def test_python_2_is_told(folder: Path) -> None:
-    (folder / "old.py").write_text("print 'hello'\n")
+@pytest.mark.parametrize(
+    ("code", "note"),
+    [
+        ("print 'hello'", "This looks like Python 2"),
+        ("x = 010", "This looks like Python 2"),
+        ("try:\n  pass\nexcept KeyError, e:\n  pass", "This looks like Python 2"),
+        ("import cPickle", "This looks like Python 2"),
+        ("for i in xrange(3): pass", "This looks like Python 2"),
+        ("{}.iteritems()", "This looks like Python 2"),
+    ],
+)
+def test_python_2_is_told(folder: Path, code: str, note: str) -> None:
+    (folder / "old.py").write_text(code + "\n")
     done = run("-m", "caffelite.run", "old.py", cwd=folder)
     assert done.returncode == 1
-    assert "This looks like Python 2" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith(note)
+
+
+@pytest.mark.skipif(
+    np.lib.NumpyVersion(np.__version__) < "2.4.0", reason="NumPy still makes numbers of arrays"
+)
+@pytest.mark.parametrize("code", ["float(np.ones((1, 1)))", "np.zeros(3)[0] = np.ones(1)"])
+def test_numbers_of_arrays_with_axes_are_told(folder: Path, code: str) -> None:
+    (folder / "old.py").write_text(f"import numpy as np\n{code}\n")
+    done = run("-m", "caffelite.run", "old.py", cwd=folder)
+    assert "Write array.item(), or install the NumPy that the script is used to" in done.stderr
+
+
+def test_other_errors_have_no_note(folder: Path) -> None:
+    for code in ("x = (", "nowhere", "import nowhere_to_be_found", "[].nothing", "int([])", "float('x')"):
+        (folder / "wrong.py").write_text(code + "\n")
+        done = run("-m", "caffelite.run", "wrong.py", cwd=folder)
+        assert done.returncode == 1 and "Error" in done.stderr.splitlines()[-1], done.stderr
+
+
+def test_names_of_old_numpy(folder: Path) -> None:
+    code = """
+import numpy as np
+import caffe
+assert (np.float, np.int, np.object, np.str, np.complex, np.unicode) == (float, int, object, str, complex, str)
+assert np.zeros(2, np.float).dtype == np.float_ == np.float64 and np.dtype(np.bool) == bool
+assert np.isnan(np.NaN) and np.isnan(np.NAN) and np.Inf == np.PINF == np.infty == -np.NINF == np.inf
+assert np.product([2, 3]) == 6 and np.alltrue([1, 1]) and np.sometrue([0, 1]) and np.round_(1.26, 1) == 1.3
+assert np.in1d([[1, 2], [3, 4]], [2, 4]).tolist() == [False, True, False, True]
+assert np.in1d([1, 2], [2], invert=True).tolist() == [True, False]
+assert np.asscalar(np.array([4])) == 4 and np.asfarray([1]).dtype == float and np.msort([2, 1]).tolist() == [1, 2]
+assert np.trapz([1, 1]) == 1 and np.string_ is np.bytes_ and np.unicode_ is np.str_
+assert np.array([3.7]).astype(np.int)[0] == 3 and np.mat("1 2").shape == (1, 2)
+print("fine")
+"""
+    (folder / "old.py").write_text(code)
+    done = run("-m", "caffelite.run", "old.py", cwd=folder)
+    assert done.stdout.strip() == "fine", done.stderr
 
 
 @pytest.mark.parametrize(("words", "code"), [((), 2), (("-h",), 0), (("nowhere.py",), 2)])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import time
+from collections.abc import Iterator
 
 import pytest
 
 import caffelite
 from caffelite.errors import DeviceError
+from caffelite.logs.log import get_log
 from caffelite.proto import caffe_pb2
 
 PUBLIC = [
@@ -132,11 +136,32 @@ def test_the_compiled_modules_names() -> None:
     assert caffelite._caffe is _caffe
     assert _caffe.Net is caffelite.Net
     assert _caffe.SGDSolver is caffelite.SGDSolver
+    for name in ("BoolVec", "DtypeVec", "IntVec", "LayerVec", "NetVec", "RawBlobVec", "StringVec"):
+        assert list(getattr(_caffe, name)([1, 2])) == [1, 2]
+    assert _caffe.LayerParameter is caffe_pb2.LayerParameter
+    assert _caffe.SolverParameter is caffe_pb2.SolverParameter
+    with pytest.raises(AttributeError, match="no attribute 'Bolb'"):
+        _ = _caffe.Bolb
+
+
+def test_phases() -> None:
+    assert (caffelite.TRAIN, caffelite.TEST) == (0, 1) == (caffe_pb2.TRAIN, caffe_pb2.TEST)
+
+
+def test_mode() -> None:
+    """One engine so far: choosing it is accepted, choosing a GPU says what to do."""
+    caffelite.set_mode_cpu()
+    with pytest.raises(DeviceError, match=r"Fix: call set_mode_cpu\(\)"):
+        caffelite.set_mode_gpu()
+    with pytest.raises(RuntimeError, match=r"set_device\(0\): this version computes on the CPU"):
+        caffelite.set_device(0)
 
 
 def test_all_of_bvlcs_layer_types() -> None:
     assert len(BVLC_TYPES) == 61
-    assert set(BVLC_TYPES) <= set(caffelite.layer_type_list())
+    types = caffelite.layer_type_list()
+    assert set(BVLC_TYPES) <= set(types)
+    assert types[0] == "AbsVal" and len(types) > 61 and list(types) == sorted(types)
 
 
 def test_timer() -> None:
@@ -160,9 +185,35 @@ def test_one_process_trains() -> None:
     assert isinstance(caffelite.NCCL.new_uid(), bytes)
 
 
-def test_log(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def _log_as_before() -> Iterator[None]:
+    log = get_log()
+    sinks = list(log.sinks)
+    yield
+    log.sinks = sinks
+
+
+@pytest.mark.usefixtures("_log_as_before")
+@pytest.mark.parametrize(
+    ("arguments", "options", "told"),
+    [
+        ((), {}, True),
+        ((0,), {}, True),
+        ((0, True), {}, True),
+        ((1,), {}, False),
+        ((0, False), {}, False),
+        ((), {"level": 0, "stderr": True}, True),
+    ],
+)
+def test_init_log(capsys: pytest.CaptureFixture[str], arguments: tuple, options: dict, told: bool) -> None:
+    caffelite.init_log(*arguments, **options)
     caffelite.log("hello")
-    assert "hello" in capsys.readouterr().err
+    assert capsys.readouterr().err.endswith("] hello\n") is told
+
+
+def test_init_log_refuses() -> None:
+    with pytest.raises(ValueError, match="log level: expected 0 to 3, got 4"):
+        caffelite.init_log(4)
 
 
 # -- messages --------------------------------------------------------------------------------------------------
@@ -180,6 +231,8 @@ def test_messages_and_enums() -> None:
     again = caffe_pb2.NetParameter.FromString(net.SerializeToString())
     assert again == net
     assert caffe_pb2.NetParameter is type(again)
+    assert pickle.loads(pickle.dumps(net)) == copy.deepcopy(net) == net
+    assert "LayerParameter" in caffe_pb2.DESCRIPTOR.message_types_by_name
 
 
 def test_text_format() -> None:
