@@ -93,7 +93,8 @@ class Executor:
         self._generation = self.storage.generation
         for step in self.plan.steps:
             params = {use.spec.name: self._params[step.node.name][use.index] for use in step.node.params}
-            step.kernel.bind(self._forward_arrays(step), params, partial(self._generator, step.node.key))
+            draw = partial(_generator, self._random, self._passes, step.node.key)
+            step.kernel.bind(self._forward_arrays(step), params, draw)
         self._whole_forward = {}
         if self._backward_ready:
             self._bind_backward()
@@ -158,9 +159,6 @@ class Executor:
         named = assign(node.layer.bottoms, bottoms) | assign(node.layer.tops, tops)
         return {f"d{name}": value for name, value in named.items()}
 
-    def _generator(self, layer: str) -> np.random.Generator:
-        return self._random.generator("layer", layer, self._passes.number)
-
     # -- compiled passes --------------------------------------------------------------------------------
 
     def _forward_calls(self, step: Step, fused: bool) -> list[Callable[[], None]]:
@@ -192,11 +190,12 @@ class Executor:
         self.run(start, end, whole=(start, end) == (0, last), entered=start > 0)
         return self.finish(start, end)
 
-    def run(self, start: int, end: int, *, whole: bool, entered: bool) -> None:
+    def run(self, start: int, end: int, *, whole: bool, entered: bool, measured: int | None = None) -> None:
         """Runs layers ``start`` to ``end`` of a pass.
 
         ``whole``: the pass covers all layers, though other plans may do the rest of it, so that kernels may take over
         what follows them. ``entered``: the pass began behind the first layer, so blobs may hold what a user wrote.
+        ``measured``: the layer that :meth:`measure` has begun.
         """
         self.prepare()
         with self.engine.compute(), np.errstate(all="ignore"):
@@ -205,14 +204,19 @@ class Executor:
                     call()
             else:
                 for step in self.plan.steps[start : end + 1]:
-                    self._run_forward(step, entered)
+                    self._run_forward(step, entered, begun=step.node.index == measured)
 
     def measure(self, index: int, *, entered: bool) -> list[Shape]:
-        """Shapes of the tops of a layer that decides them during the pass."""
+        """Begins a layer that decides the shapes of its tops during the pass, and gives them.
+
+        Hooks before the layer are called here: a Python layer computes while it measures.
+        """
         self.prepare()
         step = self.plan.steps[index]
-        began = perf_counter()
         with self.engine.compute(), np.errstate(all="ignore"):
+            for hook in self.hooks.before_forward:
+                hook(index)
+            began = perf_counter()
             for copy in self._copies([*(step.enter if entered else ()), *step.before]):
                 copy()
             shapes = step.kernel.measure()
@@ -247,8 +251,8 @@ class Executor:
                 for step in reversed(steps):
                     self._run_backward(step, entered)
 
-    def _run_forward(self, step: Step, entered: bool) -> None:
-        for hook in self.hooks.before_forward:
+    def _run_forward(self, step: Step, entered: bool, *, begun: bool) -> None:
+        for hook in () if begun else self.hooks.before_forward:
             hook(step.node.index)
         began = perf_counter()
         for call in [
@@ -329,6 +333,11 @@ class Executor:
                 if found:
                     return f"blob '{value.name}' (layer '{step.node.name}', {step.node.type}), {found}"
         return ""
+
+
+def _generator(random: RandomSource, passes: Passes, layer: str) -> np.random.Generator:
+    """A layer's draws in the pass at hand. No method: kernels keep it, and would keep the executor alive."""
+    return random.generator("layer", layer, passes.number)
 
 
 def _fill(storage: Storage, step: Step) -> None:

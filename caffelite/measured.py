@@ -28,11 +28,12 @@ def forward_measured(model: Measuring, start: int, end: int | None) -> float:
     """Runs layers ``start`` to ``end`` (positions, inclusive) of a net that measures; returns their part of the loss."""
     last = len(model.executor.plan.steps) - 1
     end = last if end is None else end
-    whole, entered, begin = (start, end) == (0, last), start > 0, start
+    whole, entered = (start, end) == (0, last), start > 0
+    begin, measured = start, None
     for index in model.measuring:
         if start <= index <= end:
-            model.executor.run(begin, index - 1, whole=whole, entered=entered)
+            model.executor.run(begin, index - 1, whole=whole, entered=entered, measured=measured)
             model.take_measured(index, model.executor.measure(index, entered=entered))
-            begin = index
-    model.executor.run(begin, end, whole=whole, entered=entered)
+            begin = measured = index
+    model.executor.run(begin, end, whole=whole, entered=entered, measured=measured)
     return model.executor.finish(start, end)

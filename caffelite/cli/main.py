@@ -127,8 +127,8 @@ def _more(error: BaseException) -> str:
 
 
 def _meaning(error: BaseException) -> tuple[int, str]:
-    if isinstance(error, CaffeliteError):
-        return error.exit_code, str(error)
+    if isinstance(error, CaffeliteError):  # notes say where in a user's layer it was raised
+        return error.exit_code, "\n".join([str(error), *getattr(error, "__notes__", ())])
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED, "interrupted"
     return 1, f"out of memory {error}".strip()

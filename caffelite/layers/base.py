@@ -167,6 +167,13 @@ class Layer:
             layer_message(self.name, self.type, self.location(), f"expected {expected}", str(got), fix)
         )
 
+    def tell(self, error: Exception, what: str) -> None:
+        """Notes on an error of somebody else's code in which layer, and what of it, it was raised; once."""
+        place = self.location()
+        where = f"of layer '{self.name}' ({self.type})" + (f" at {place}" if place else "")
+        if not any(where in note for note in getattr(error, "__notes__", ())):
+            error.add_note(f"in {what} {where}")
+
     def choice(self, field: str, *known: str) -> str:
         """The name of an enum field's value. Raises NetError for one that is not known, but to a fork of Caffe."""
         name = enum_name(self.p, field)

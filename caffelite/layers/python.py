@@ -27,7 +27,8 @@ class Python(Layer):
 
     Bottoms, tops: any number, none included; ``reshape`` or ``forward`` of the class gives the tops' shapes, which
              may change from pass to pass.
-    Params:  what ``setup`` adds with ``self.blobs.add_blob(*shape)``, with the values that it gives them.
+    Params:  what ``setup`` or the first ``reshape`` adds with ``self.blobs.add_blob(*shape)``, with the values that they
+             give them.
     Gradient: what ``backward(top, propagate_down, bottom)`` writes to the bottoms' and params' diffs.
     Module:  looked for in Python's path, in the working directory and beside the prototxt. ``import caffe`` in it gives
              caffelite.
@@ -63,7 +64,9 @@ class Python(Layer):
     # -- the class --------------------------------------------------------------------------------------
 
     def _make(self) -> Any:
-        user = self._class()(self.spec)
+        cls = self._class()
+        with self._telling("__init__"):
+            user = cls(self.spec)
         user.param_str = user.param_str_ = self.p.param_str
         user.phase = NamedPhase(self.phase)
         user.type = self.type
@@ -94,11 +97,14 @@ class Python(Layer):
             raise self.error(f"a method {method}{arguments} in class '{self.p.layer}'", "none", field="layer")
 
     def _module(self) -> Any:
+        if self.p.module[:1] in ("", "."):
+            fix = "write its name as an import statement has it, without .py and without folders"
+            raise self.error("the name of a module", f"'{self.p.module}'", fix, "module")
         install_as_caffe()
         places = [os.getcwd(), str(Path(self.location().file).resolve().parent)]
         try:
             importlib.invalidate_caches()  # the file may be as young as this process
-            with _also_in(places):
+            with _also_in(places), self._telling(f"importing module '{self.p.module}'"):
                 return importlib.import_module(self.p.module)
         except ModuleNotFoundError as error:
             if error.name is None or not f"{self.p.module}.".startswith(f"{error.name}."):
@@ -119,10 +125,12 @@ class Python(Layer):
 
     def _reshape(self, shapes: list[Shape]) -> None:
         bottom, top = self._blobs(shapes)
-        if "values" not in self.session:
-            self._tell("setup", self.user.setup, bottom, top)
+        first = "values" not in self.session
+        if first:
+            self._run("setup", bottom, top)
+        self._run("reshape", bottom, top)
+        if first:  # the first reshape is a part of setting up, and may add blobs too
             self.session["values"] = [np.array(blob.data) for blob in self.user.blobs]
-        self._tell("reshape", self.user.reshape, bottom, top)
         self._remember(shapes, top)
 
     def _blobs(self, shapes: Sequence[Shape] = ()) -> tuple[list[ArrayBlob], list[ArrayBlob]]:
@@ -142,12 +150,17 @@ class Python(Layer):
         self.session["bottoms"] = bottoms
         self.session["tops"] = [blob.shape for blob in top]
 
-    def _tell(self, what: str, method: Any, *arguments: Any) -> None:
-        """Runs the user's code outside of a pass; what it raises gets a note that names the layer."""
+    def _run(self, method: str, *arguments: Any) -> None:
+        with self._telling(method):
+            getattr(self.user, method)(*arguments)
+
+    @contextmanager
+    def _telling(self, what: str) -> Iterator[None]:
+        """What the user's code raises gets a note that names the layer."""
         try:
-            method(*arguments)
+            yield
         except Exception as error:
-            error.add_note(f"in {what} of layer '{self.name}' ({self.type}) at {self.location()}")
+            self.tell(error, what)
             raise
 
     # -- passes -----------------------------------------------------------------------------------------
@@ -160,8 +173,8 @@ class Python(Layer):
         for blob in top:
             blob.cast(next((values.dtype for values in (*(x or ()), *blobs)), np.float32))
         self._lend_params(blobs)
-        self.user.reshape(bottom, top)
-        self.user.forward(bottom, top)
+        self._run("reshape", bottom, top)
+        self._run("forward", bottom, top)
         self._remember([values.shape for values in x or []], top)
         return list(self.session["tops"])
 
@@ -185,7 +198,7 @@ class Python(Layer):
         for blob, gradient in zip(top, dy or [], strict=True):
             blob.lend(diff=np.zeros_like(blob.data) if gradient is None else gradient.copy())
         self._lend_params(blobs, dblobs)
-        self.user.backward(top, [gradient is not None for gradient in dx or []], bottom)
+        self._run("backward", top, [gradient is not None for gradient in dx or []], bottom)
         for blob, gradient in zip(bottom, dx or [], strict=True):
             if gradient is not None:
                 gradient[...] = blob.diff

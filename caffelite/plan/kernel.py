@@ -186,11 +186,7 @@ class ArrayKernel(Kernel):
             return method(**values)
         except Exception as error:
             if not isinstance(error, CaffeliteError):  # our own errors say so themselves
-                place = self.layer.location()
-                at = f" at {place}" if place else ""
-                error.add_note(
-                    f"in {_plain_name(method)} of layer '{self.layer.name}' ({self.layer.type}){at}"
-                )
+                self.layer.tell(error, _plain_name(method))
             raise
 
     def bind(
@@ -205,6 +201,8 @@ class ArrayKernel(Kernel):
         if name == "rng":
             return self._rng()
         if name == "blobs":
+            for param in self.params.values():
+                param.touch()  # the layer may write to what it is given, and another may share it
             return [param.data for param in self.params.values()]
         if name == "dblobs":
             return [self._gradient(spec.name) for spec in self.layer.params]

@@ -138,3 +138,18 @@ def test_memory_that_there_is_not(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
     result = run("time", "-model", "net.prototxt")
     assert result.code == 1
     assert "GiB" in result.err and "Fix: take a smaller batch" in result.err
+
+
+def test_an_error_in_a_python_layer_says_which_layer(run: Run) -> None:
+    write(
+        "odd_shape.py",
+        "import caffe\n\n\nclass Odd(caffe.Layer):\n"
+        "    def setup(self, bottom, top): pass\n"
+        "    def reshape(self, bottom, top): top[0].reshape(-2)\n"
+        "    def forward(self, bottom, top): pass\n",
+    )
+    layer = 'layer { name: "odd" type: "Python" top: "y" python_param { module: "odd_shape" layer: "Odd" } }'
+    result = run("summary", write("odd.prototxt", layer))
+    assert "expected sizes of at least 0" in result.err
+    assert "in reshape of layer 'odd' (Python) at odd.prototxt:1:1" in result.err
+    assert result.code == 2

@@ -135,6 +135,51 @@ class Forwards(NoForward):
 
 class NoLayer:
     pass
+
+
+class Late(Forwards):
+    """A blob that the first reshape adds."""
+
+    def reshape(self, bottom, top):
+        if not self.blobs:
+            self.blobs.add_blob(2)
+            self.blobs[0].data[...] = 7
+
+
+class Counter(Forwards):
+    """Adds 1 to its blob in each forward pass."""
+
+    def setup(self, bottom, top):
+        self.blobs.add_blob(3, 2, 1, 1)
+
+    def forward(self, bottom, top):
+        super().forward(bottom, top)
+        self.blobs[0].data[...] += 1
+
+
+class Moody(Forwards):
+    """Fails where its class says, and has a top of the size that it says."""
+
+    fails, size = "", 0
+
+    def __init__(self, param):
+        self.mind("__init__")
+
+    def mind(self, what):
+        if Moody.fails == what:
+            raise RuntimeError(what)
+
+    def reshape(self, bottom, top):
+        self.mind("reshape")
+        top[0].reshape(Moody.size or len(bottom[0].data), *bottom[0].shape[1:])
+
+    def forward(self, bottom, top):
+        self.mind("forward")
+        top[0].data[...] = Moody.size
+
+    def backward(self, top, propagate_down, bottom):
+        self.mind("backward")
+        bottom[0].diff[...] = 5
 '''
 
 
@@ -293,6 +338,77 @@ def test_a_module_that_imports_what_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "half.py").write_text("import caffe\nimport nowhere_to_be_found\n")
     with pytest.raises(ModuleNotFoundError, match="nowhere_to_be_found"):
         net(blob() + python("X", module="half"))
+
+
+@pytest.mark.parametrize("name", ["", ".relative", ".."])
+def test_a_module_without_a_name(name: str) -> None:
+    with pytest.raises(NetError, match="(?s)layer 'double'.*expected the name of a module, got"):
+        net(blob() + python("Double", module=name))
+
+
+def test_an_exception_of_the_module_names_the_layer(tmp_path: Path) -> None:
+    (tmp_path / "old.py").write_text("print 'Python 2'\n")
+    with pytest.raises(SyntaxError) as caught:
+        net(blob() + python("X", module="old"))
+    assert any("importing module 'old' of layer 'x' (Python)" in note for note in caught.value.__notes__)
+
+
+@pytest.mark.parametrize("method", ["__init__", "reshape", "forward", "backward"])
+def test_an_exception_names_the_method_once(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = net(blob() + CONV + python("Moody", "c") + SUM)
+    monkeypatch.setattr(sys.modules["my_layers"].Moody, "fails", method)
+    with pytest.raises(RuntimeError, match=method) as caught:
+        net(blob() + python("Moody")) if method == "__init__" else model.forward()
+        model.backward()
+    assert [note.partition(" at ")[0] for note in caught.value.__notes__] == [
+        f"in {method} of layer 'moody' (Python)"
+    ]
+
+
+def test_a_net_goes_on_after_an_exception(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the middle of a pass, with another shape under way; a backward pass in between does no harm."""
+    model = net(blob() + CONV + python("Moody", "c") + SUM)
+    model.forward()
+    mood = sys.modules["my_layers"].Moody
+    for fails in ("reshape", "forward"):
+        monkeypatch.setattr(mood, "size", 6)
+        monkeypatch.setattr(mood, "fails", fails)
+        with pytest.raises(RuntimeError):
+            model.forward()
+        model.backward()
+        monkeypatch.setattr(mood, "fails", "")
+        assert model.forward() == 6 * 6 * 3 * 9
+        monkeypatch.setattr(mood, "size", 2)
+        assert model.forward() == 2 * 2 * 3 * 9
+        model.clear_grads()
+        model.backward()
+        assert model.params["conv"][1].grad == pytest.approx([5 * 4 * 9] * 3)
+
+
+def test_hooks_come_before_the_layer_computes() -> None:
+    model = net(blob() + python("Double") + SUM)
+    model.hooks.before_forward.append(lambda layer: model.blob("x").fill(layer))
+    model.forward()
+    assert (model.blob("y") == 2).all()
+    model.forward(1)
+    assert (model.blob("y") == 2).all()
+
+
+def test_a_blob_that_the_first_reshape_adds() -> None:
+    model = net(blob() + python("Late") + SUM)
+    assert model.params["late"][0].data.tolist() == [7, 7]
+
+
+def test_what_it_writes_to_a_shared_blob_reaches_the_other_layer() -> None:
+    """A convolution keeps its weights in a form of its own, too."""
+    shared = 'param { name: "w" }'
+    conv = CONV.replace("convolution_param {", f"{shared} convolution_param {{ bias_term: false")
+    model = net(blob() + conv + python("Counter").replace("python_param", f"{shared} python_param"))
+    for _ in range(3):
+        model.forward()
+        weights = model.params["conv"][0].data - 1  # the convolution ran before 1 was added
+        expected = np.einsum("oi,nihw->nohw", weights[:, :, 0, 0], model.blob("x"))
+        np.testing.assert_allclose(model.blob("c"), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_no_backward() -> None:
