@@ -33,11 +33,11 @@ class Reshape(Layer):
     def infer(self, shapes: Sequence[Shape]) -> list[Shape]:
         x, dims = shapes[0], tuple(self.p.shape.dim)
         start, end = self._replaced(len(x))
-        if any(dim == 0 and start + i >= len(x) for i, dim in enumerate(dims)):
+        copied = [start + i for i, dim in enumerate(dims) if dim == 0]
+        if any(axis >= len(x) for axis in copied):
             raise self.error(f"no dim: 0 beyond the {len(x)} axes of x", dims, field="shape")
-        dims = tuple(x[start + i] if dim == 0 else dim for i, dim in enumerate(dims))
-        if -1 in dims:
-            dims = self._inferred(x, x[:start] + x[end:], dims)
+        rest = self._inferred(x, set(range(start, end)), set(copied), dims) if -1 in dims else 0
+        dims = tuple(x[start + i] if dim == 0 else rest if dim == -1 else dim for i, dim in enumerate(dims))
         y = (*x[:start], *dims, *x[end:])
         if count(y) != count(x):
             raise self.shape_error(f"x with {count(y)} elements for {y}", f"x={x} with {count(x)}")
@@ -54,13 +54,16 @@ class Reshape(Layer):
             raise self.error(f"num_axes from -1 to {ndim - start}", p.num_axes, field="num_axes")
         return start, ndim if p.num_axes == -1 else start + p.num_axes
 
-    def _inferred(self, x: Shape, kept: Shape, dims: Shape) -> Shape:
-        known = -count(kept) * count(dims)  # the -1 makes the product negative
-        if known == 0 or count(x) % known:
+    def _inferred(self, x: Shape, replaced: set[int], copied: set[int], dims: Shape) -> int:
+        """What dim: -1 stands for. Axes that are copied cancel out, so that it is known for a batch of no items too."""
+        others = [dim for dim in dims if dim > 0] + [x[axis] or 1 for axis in copied - replaced]
+        known, size = count(tuple(others)), count(tuple(x[axis] for axis in replaced - copied))
+        if size % known:
             raise self.shape_error(
-                f"x with a multiple of {known} elements to infer dim: -1", f"x={x} with {count(x)}"
+                f"x with a multiple of {known * (count(x) // size)} elements to infer dim: -1",
+                f"x={x} with {count(x)}",
             )
-        return tuple(count(x) // known if dim == -1 else dim for dim in dims)
+        return size // known
 
     def forward(self, xp: Any, x: Any, y: Any) -> None:
         y[...] = x.reshape(y.shape)

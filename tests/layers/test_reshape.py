@@ -40,6 +40,25 @@ def test_checks(fields, top):
 
 
 @pytest.mark.parametrize(
+    ("fields", "top"),
+    [
+        ("shape { dim: 0 dim: -1 }", (0, 60)),
+        ("shape { dim: -1 dim: 3 dim: 20 }", (0, 3, 20)),
+        ("shape { dim: -1 dim: 10 } axis: 2", (0, 3, 2, 10)),
+        ("shape { dim: 0 dim: -1 dim: 4 }", (0, 15, 4)),
+    ],
+)
+def test_no_items(fields, top):
+    """Caffe divides by zero."""
+    assert make_layer("Reshape", reshape(fields)).infer([(0, 3, 5, 4)]) == [top]
+
+
+def test_an_axis_copied_from_behind_the_replaced_ones():
+    layer = make_layer("Reshape", reshape("shape { dim: -1 dim: 0 } num_axes: 1"))
+    assert layer.infer([(6, 3, 4)]) == [(2, 3, 3, 4)]
+
+
+@pytest.mark.parametrize(
     ("fields", "text"),
     [
         ("shape { dim: -2 }", "dims of 0 or more, and at most one -1, got (-2,)"),
