@@ -15,7 +15,7 @@ class Crop(Layer):
     ``offset``: none (0), one for all cropped axes, or one for each. The axes before ``axis`` stay as they
     are.
 
-    Bottoms: x, any shape; like, of as many axes, only its shape is used.
+    Bottoms: x, any shape; like, of as many axes or more, only its shape is used.
     Tops:    y.
     Gradient: dy in its place, 0 around it; none to like.
     Raises:  ShapeError if the crop does not lie within x; NetError for a wrong number of offsets.
@@ -29,9 +29,9 @@ class Crop(Layer):
     def infer(self, shapes: Sequence[Shape]) -> list[Shape]:
         x, like = shapes
         axis = self.axis(self.p.axis, len(x))
-        if len(like) != len(x):
-            raise self.shape_error("x and like with as many axes", f"x={x}, like={like}")
-        y = (*x[:axis], *like[axis:])
+        if len(like) < len(x):
+            raise self.shape_error("like with all of the axes of x", f"x={x}, like={like}")
+        y = (*x[:axis], *like[axis : len(x)])
         offsets = (0,) * axis + self._offsets(len(x) - axis)
         for i, (size, cut, start) in enumerate(zip(x, y, offsets, strict=True)):
             if start + cut > size:

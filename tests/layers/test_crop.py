@@ -17,7 +17,7 @@ def test_worked_example():
 
 @pytest.mark.parametrize(
     ("fields", "like"),
-    [("", (2, 3, 3, 4)), ("offset: 1", (2, 3, 3, 2)), ("axis: 1 offset: 1 offset: 0 offset: 2", (2, 2, 5, 1)), ("axis: -1", (9, 9, 9, 2))],
+    [("", (2, 3, 3, 4)), ("offset: 1", (2, 3, 3, 2)), ("axis: 1 offset: 1 offset: 0 offset: 2", (2, 2, 5, 1)), ("axis: -1", (9, 9, 9, 2)), ("", (1, 1, 2, 3, 7))],
 )  # fmt: skip
 def test_checks(fields, like):
     check_layer("Crop", f"crop_param {{ {fields} }}", [(2, 3, 5, 4), like])
@@ -28,7 +28,7 @@ def test_checks(fields, like):
     [
         ("offset: 4", (1, 1, 2, 2), "a crop within axis 2, which has 5 elements, got 2 from offset 4, x=(2, 3, 5, 4), like=(1, 1, 2, 2)"),
         ("offset: 1 offset: 1 offset: 1", (1, 1, 2, 2), "no offset, one, or one for each of 2 axes, got 3"),
-        ("", (2, 2), "x and like with as many axes, got x=(2, 3, 5, 4), like=(2, 2)"),
+        ("", (2, 2), "like with all of the axes of x, got x=(2, 3, 5, 4), like=(2, 2)"),
     ],
 )  # fmt: skip
 def test_bad_parameters(message, fields, like, text):
