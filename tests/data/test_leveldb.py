@@ -92,7 +92,7 @@ def test_a_dropped_reader_leaves_nothing_behind(database):
 
 def test_readers_in_cycles_are_collected(database):
     path = database()
-    for _ in range(20):
+    for _ in range(4):
         reader = LevelDbReader(path)
         reader.read(0, 2)
         reader.itself = reader
