@@ -101,7 +101,7 @@ CHECKS = [
     ('softmaxloss labels', X + given("z","5") + layer("SoftmaxWithLoss","","x z"), 'ShapeError', 'expected one label for each of 128 predictions (all axes of x but axis 1), got x=(2, 3, 8, 8), label=(5,)'),
     ('softmax axis', X + layer("Softmax","softmax_param { axis: 4 }"), 'NetError', 'expected an axis from -4 to 3 for a bottom with 4 axes, got 4'),
     ('tile', X + layer("Tile"), 'NetError', 'expected tiles >= 1, got 0'),
-    ('unknown type', X + layer("Convolutoin"), 'UnknownNameError', "unknown type 'Convolutoin'; did you mean 'Convolution'? (80 types: caffelite layers)"),
+    ('unknown type', X + layer("Convolutoin"), 'UnknownNameError', "unknown type 'Convolutoin'; did you mean 'Convolution'?"),
     ('filler', X + layer("InnerProduct",FILLER % 'type: "foo"'), 'NetError', "expected a filler type of constant, uniform, gaussian, positive_unitball, xavier, msra, bilinear in the filler of W, got 'foo'"),
     ('filler std', X + layer("InnerProduct",FILLER % 'type: "gaussian" std: 0'), 'NetError', 'expected std > 0 in the filler of W, got 0'),
     ('filler uniform', X + layer("InnerProduct",FILLER % 'type: "uniform" min: 1 max: 0'), 'NetError', 'expected min <= max in the filler of W, got min 1, max 0'),

@@ -15,7 +15,8 @@ from caffelite.types import Shape
 class MemoryData(Layer):
     """Batches of arrays that the user hands over with ``net.set_input_arrays(data, labels)``, over and over.
 
-    Tops:   data (N, channels, height, width), label (N, 1, 1, 1); N is ``batch_size``. Nothing is transformed.
+    Tops:   data (N, channels, height, width), label (N, 1, 1, 1), which is (N,) before the first pass, as in Caffe; N is
+            ``batch_size``. Nothing is transformed.
     Raises: NetError for a size below 1; ArrayError for arrays that do not fit, and for a pass before there are any.
     Example: memory_data_param { batch_size: 2 channels: 3 height: 8 width: 8 }
     Source: BVLC Caffe, memory_data_layer.cpp.
@@ -32,11 +33,11 @@ class MemoryData(Layer):
                 raise self.error(f"{field} >= 1", getattr(self.p, field), field=field)
 
     def infer(self, shapes: Sequence[Shape]) -> list[Shape]:
-        N = self.p.batch_size
-        return [(N, self.p.channels, self.p.height, self.p.width), (N, 1, 1, 1)]
+        return [(self.p.batch_size, self.p.channels, self.p.height, self.p.width), (self.p.batch_size,)]
 
     def next_shapes(self) -> Sequence[Shape]:
-        return self.infer([])
+        data, label = self.infer([])
+        return [data, (*label, 1, 1, 1)]
 
     def set_arrays(self, data: Any, labels: Any) -> None:
         """Takes data (M, channels, height, width) and M labels, M a multiple of ``batch_size``.
