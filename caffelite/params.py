@@ -135,6 +135,11 @@ class Param:
         """A number that is equal for all Params over the same values, as long as one of them lives."""
         return id(self._values)
 
+    @property
+    def grad_identity(self) -> int:
+        """A number that is equal for all Params over the same gradient, as long as one of them lives."""
+        return id(self._gradient)
+
     # -- versions ---------------------------------------------------------------------------------------
 
     def stamp(self) -> int:

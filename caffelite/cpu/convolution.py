@@ -16,11 +16,11 @@ from caffelite.cpu.kernel import (
     ACTIVATIONS,
     Call,
     OneDnnKernel,
-    PackedGradient,
-    PackedParam,
     copy,
     described,
     layer_of,
+    packed_gradient,
+    packed_param,
     post_attributes,
     relu_alpha,
     without_kernel,
@@ -149,7 +149,7 @@ class OneDnnConvolution(OneDnnKernel):
         slope = _fused_slope(self.layer)
         own = None if slope is None else Attributes().add_eltwise(Algorithm.RELU, relu_alpha(slope))
         desc = f.forward(post_attributes(post, own))
-        W = PackedParam(self.params["W"], f.W, desc.desc(Query.WEIGHTS))
+        W = packed_param(self.params["W"], f.W, desc.desc(Query.WEIGHTS))
         memories = {Arg.WEIGHTS: W.memory}
         if f.b is not None:
             memories[Arg.BIAS] = Memory(f.b, self.params["b"].data)
@@ -196,7 +196,7 @@ class OneDnnConvolution(OneDnnKernel):
     def _data(self, dy: Memory, dx: Array) -> list[Call]:
         f = self._filter
         desc = f.data()
-        W = PackedParam(self.params["W"], f.W, desc.desc(Query.WEIGHTS))
+        W = packed_param(self.params["W"], f.W, desc.desc(Query.WEIGHTS))
         target, after = self._out(f.x, f.dx_written, dx)
         memories = {Arg.WEIGHTS: W.memory, Arg.DIFF_DST: dy, Arg.DIFF_SRC: target}
         return [W.refresh, desc.bind(memories, self.scratch).run, *after]
@@ -206,11 +206,11 @@ class OneDnnConvolution(OneDnnKernel):
             return [partial(_add_sums, self.params["b"], dy_array)] if self._learn_b else []
         f = self._filter
         desc = f.weights(self._learn_b)
-        dW = PackedGradient(self.params["W"], f.W, desc.desc(Query.DIFF_WEIGHTS))
+        dW = packed_gradient(self.params["W"], f.W, desc.desc(Query.DIFF_WEIGHTS))
         memories = {Arg.SRC: x, Arg.DIFF_DST: dy, Arg.DIFF_WEIGHTS: dW.memory}
         after: list[Call] = [dW.deliver]
         if self._learn_b and f.b is not None:
-            db = PackedGradient(self.params["b"], f.b, f.b)
+            db = packed_gradient(self.params["b"], f.b, f.b)
             memories[Arg.DIFF_BIAS] = db.memory
             after.append(db.deliver)
         return [desc.bind(memories, self.scratch).run, *after]

@@ -22,6 +22,7 @@ from caffelite.cpu.kernel import (
     copy,
     is_plain,
     layer_of,
+    packed_param,
     post_attributes,
     without_kernel,
 )
@@ -171,7 +172,7 @@ class OneDnnInnerProduct(OneDnnKernel):
 
     def _packed(self, stored: MemoryDesc, desc: PrimitiveDesc) -> PackedParam:
         wanted = desc.desc(Query.WEIGHTS)
-        return PackedParam(self.params["W"], wanted if self.dtype is DataType.F32 else stored, wanted)
+        return packed_param(self.params["W"], wanted if self.dtype is DataType.F32 else stored, wanted)
 
 
 def _add_rows(b: Param, dy: Array) -> None:

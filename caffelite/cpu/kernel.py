@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -221,6 +222,28 @@ class PackedGradient:
         gradient, add = self._param.grad_for_write()
         self._target.point_to(gradient)
         (self._add if add else self._write)()
+
+
+# A net has a plan for each shape that it has met, up to 64 of them, and nets share parameters. A packed form for each
+# would be many times the net, so there is one for all: what is packed depends on nothing but the parameter.
+_params: WeakValueDictionary[tuple[int, MemoryDesc, MemoryDesc], PackedParam] = WeakValueDictionary()
+_gradients: WeakValueDictionary[tuple[int, MemoryDesc, MemoryDesc], PackedGradient] = WeakValueDictionary()
+
+
+def packed_param(param: Param, seen: MemoryDesc, wanted: MemoryDesc) -> PackedParam:
+    """The packed form of a parameter, which all kernels that want the same share."""
+    key = (param.identity, seen, wanted)
+    if (found := _params.get(key)) is None:
+        found = _params[key] = PackedParam(param, seen, wanted)
+    return found
+
+
+def packed_gradient(param: Param, seen: MemoryDesc, left: MemoryDesc) -> PackedGradient:
+    """The same for a gradient: it is delivered as soon as it is computed, so kernels share the room for it."""
+    key = (param.grad_identity, seen, left)
+    if (found := _gradients.get(key)) is None:
+        found = _gradients[key] = PackedGradient(param, seen, left)
+    return found
 
 
 class DirectGradient:

@@ -162,7 +162,8 @@ class MemoryDesc(_Owner):
             return NotImplemented
         return bool(library().dll.dnnl_memory_desc_equal(self.handle, other.handle))
 
-    __hash__ = None  # type: ignore[assignment]
+    def __hash__(self) -> int:
+        return hash((self.shape, self.data_type, self.bytes))
 
     def __repr__(self) -> str:
         return f"MemoryDesc({self.shape}, {self.data_type.name}, strides={self.strides})"

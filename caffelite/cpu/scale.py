@@ -13,10 +13,10 @@ from caffelite.cpu.kernel import (
     MIXED,
     Call,
     OneDnnKernel,
-    PackedGradient,
     common_layout,
     described,
     layer_of,
+    packed_gradient,
     post_attributes,
 )
 from caffelite.cpu.onednn import Attributes, Memory, MemoryDesc
@@ -82,7 +82,7 @@ class OneDnnScale(OneDnnKernel):
         hint = primitives.batch_normalization(blob, blob, 0.0, flags, True)
         desc = primitives.batch_normalization_backward(Prop.BACKWARD, blob, blob, blob, 0.0, flags, hint)
         left = {
-            name: PackedGradient(self.params[name], self._channels, self._channels) for name in self._learned
+            name: packed_gradient(self.params[name], self._channels, self._channels) for name in self._learned
         }
         memories = {
             Arg.SRC: self._blob("x" if "W" in self._learned else "dy"),  # read for dW alone
