@@ -55,12 +55,12 @@ class Mirrors:
 
     def write_back(self, computed: str = "") -> None:
         """Copies what users have written to where the net reads it."""
-        for mirror in self._by_buffer.values():
+        for mirror in list(self._by_buffer.values()):  # another thread may look at a blob meanwhile
             if mirror.place.buffer.kind != computed:
                 self._storage.array(mirror.place)[...] = mirror.seen.array
 
     def refresh(self) -> None:
         """Copies what the net has computed to the views that are alive, and forgets the others."""
-        self._by_buffer = {name: mirror for name, mirror in self._by_buffer.items() if mirror.seen.held}
-        for mirror in self._by_buffer.values():
+        self._by_buffer = {name: mirror for name, mirror in list(self._by_buffer.items()) if mirror.seen.held}
+        for mirror in list(self._by_buffer.values()):
             mirror.seen.array[...] = self._storage.array(mirror.place)

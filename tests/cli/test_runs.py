@@ -94,7 +94,7 @@ def test_a_diverged_run_fails_and_saves_no_nan(run: Run, tmp_path: Path, engine:
 
 def test_weights_that_are_no_numbers_get_no_score(run: Run, tmp_path: Path) -> None:
     run(*TRAIN)
-    net = caffelite.Net("net.prototxt", "tiny_iter_8.caffemodel", caffelite.TEST)
+    net = caffelite.Net("net.prototxt", caffelite.TEST, weights="tiny_iter_8.caffemodel")
     net.params["conv"][1].data[0] = np.nan
     net.save("spoiled.caffemodel")
     result = run("test", "-model", "net.prototxt", "-weights", "spoiled.caffemodel", "-iterations", "1")
