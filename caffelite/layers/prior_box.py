@@ -20,7 +20,8 @@ class PriorBox(Layer):
     For each ``min_size``: a square of that size; with ``max_size`` one of sqrt(min_size * max_size); then
     min_size * sqrt(a) by min_size / sqrt(a) for each aspect ratio a that is not 1, and for 1 / a after it unless
     ``flip: false``. Sizes are cut to whole pixels, as in Caffe. Centres lie at (place + ``offset``) * step; the step is
-    image size / map size if none is given. Coordinates are shares of the image, cut to 0 ... 1 with ``clip``.
+    image size / map size if none is given. ``offset_h`` and ``offset_w``, as often as each other, put every box at several
+    places of a cell (TextBoxes as OpenCV reads it). Coordinates are shares of the image, cut to 0 ... 1 with ``clip``.
 
     Bottoms: x (N, C, H, W), the feature map; data (M, K, h, w), the image. Only their shapes count.
     Tops:    y (1, 2, H * W * boxes * 4): x1, y1, x2, y2 of each box, boxes of a cell together, cells row by row;
@@ -41,6 +42,7 @@ class PriorBox(Layer):
                 "reduce_boxes: false (true is of chuanqi305's fork)", "true", fix, "reduce_boxes"
             )
         self.boxes = np.array(self._boxes(), np.float32)
+        self.offsets = self._offsets()
         self.variance = self._variance()
         self.image = self._pair("img_size", "img_h", "img_w")
         self.step = self._pair("step", "step_h", "step_w")
@@ -53,27 +55,28 @@ class PriorBox(Layer):
         self.size = self.image or data[2:]
         if not all(self.cells + self.size):
             raise self.shape_error("x and data with at least one pixel", f"x={x}, data={data}")
-        return [(1, 2, x[2] * x[3] * len(self.boxes) * 4)]
+        return [(1, 2, x[2] * x[3] * len(self.boxes) * len(self.offsets) * 4)]
 
     def forward(self, xp: Any, y: Any) -> None:
         y[0, 0] = xp.asarray(self._coordinates().reshape(-1))
         y[0, 1].reshape(-1, 4)[...] = xp.asarray(self.variance)
 
     def _coordinates(self) -> Any:
-        """(H, W, boxes, 4) in float64 from float32 centres and sizes, which is Caffe's arithmetic."""
-        y, x = (self._centres(axis) for axis in (0, 1))
-        half = self.boxes.astype(np.float64) / 2
-        at = np.empty((*self.cells, len(half), 4))
-        at[..., 0] = (x[:, None] - half[:, 0]) / self.size[1]
-        at[..., 1] = (y[:, None, None] - half[:, 1]) / self.size[0]
-        at[..., 2] = (x[:, None] + half[:, 0]) / self.size[1]
-        at[..., 3] = (y[:, None, None] + half[:, 1]) / self.size[0]
+        """(H, W, boxes, offsets, 4) in float64 from float32 centres and sizes, which is Caffe's arithmetic."""
+        y, x = self._centres(0)[:, None, None], self._centres(1)[:, None]
+        half = self.boxes.astype(np.float64)[:, None] / 2
+        at = np.empty((*self.cells, len(half), len(self.offsets), 4))
+        at[..., 0] = (x - half[..., 0]) / self.size[1]
+        at[..., 1] = (y - half[..., 1]) / self.size[0]
+        at[..., 2] = (x + half[..., 0]) / self.size[1]
+        at[..., 3] = (y + half[..., 1]) / self.size[0]
         return at.clip(0, 1) if self.p.clip else at
 
     def _centres(self, axis: int) -> Any:
+        """(cells, offsets) of an axis, in pixels."""
         size, cells = np.float32(self.size[axis]), np.float32(self.cells[axis])
         step = np.float32(self.step[axis]) if self.step else size / cells
-        return (np.arange(self.cells[axis], dtype=np.float32) + np.float32(self.p.offset)) * step
+        return (np.arange(self.cells[axis], dtype=np.float32)[:, None] + self.offsets[:, axis]) * step
 
     # -- parameters -------------------------------------------------------------------------------------
 
@@ -101,6 +104,15 @@ class PriorBox(Layer):
             if all(abs(ratio - known) >= _SAME for known in ratios):
                 ratios += [ratio, float(np.float32(1 / ratio))] if self.p.flip else [ratio]
         return [ratio for ratio in ratios if abs(ratio - 1) >= _SAME]
+
+    def _offsets(self) -> Any:
+        """Places in a cell, down and across: (offsets, 2)."""
+        high, wide = list(self.p.offset_h), list(self.p.offset_w)
+        if len(high) != len(wide):
+            expected = "as many offset_h as offset_w"
+            raise self.error(expected, f"{len(high)} and {len(wide)}", field="offset_h")
+        pairs = list(zip(high, wide, strict=True)) or [(self.p.offset, self.p.offset)]
+        return np.array(pairs, np.float32)
 
     def _variance(self) -> Any:
         given = list(self.p.variance) or [0.1]

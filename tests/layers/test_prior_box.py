@@ -99,3 +99,20 @@ def test_bad_parameters(message, text, part):
 )
 def test_bad_shapes(message, shapes):
     assert "expected x and data with" in message("PriorBox", "prior_box_param { min_size: 3 }", shapes)
+
+
+def test_several_places_in_a_cell():
+    """Numbers of OpenCV's dnn: one box after the other, each at all places, down and across."""
+    y = run(
+        "min_size: 8 aspect_ratio: 4 flip: false offset_h: 0.5 offset_w: 0.5 offset_h: 1 offset_w: 0.25",
+        (1, 2),
+        (16, 32),
+    )
+    boxes = y[0, 0].reshape(2, 2, 2, 4)  # cells, boxes, places
+    np.testing.assert_allclose(boxes[0, 0], [[0.125, 0.25, 0.375, 0.75], [0, 0.75, 0.25, 1.25]])
+    np.testing.assert_allclose(boxes[1, 1], [[0.5, 0.375, 1, 0.625], [0.375, 0.875, 0.875, 1.125]])
+
+
+def test_places_come_in_pairs(message):
+    text = message("PriorBox", "prior_box_param { min_size: 8 offset_h: 1 }", [(1, 1, 2, 2), (1, 3, 8, 8)])
+    assert "expected as many offset_h as offset_w, got 1 and 0" in text
