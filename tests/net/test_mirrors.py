@@ -126,6 +126,18 @@ def test_another_shape_has_another_view(twice: Net) -> None:
     np.testing.assert_array_equal(twice.forward()["twice"], 2 * twice.blobs["conv"].data)
 
 
+def test_flatten_runs_to_see_what_was_written(engine: str) -> None:
+    """Caffe's Flatten and Reshape share their bottom's memory; here they may have to run, so start there."""
+    flat = 'layer { name: "flat" type: "Flatten" bottom: "twice" top: "flat" }'
+    net = Net.of(Model(parse_net(TWICE + flat), engine=engine, seed=1))
+    net.forward()
+    net.blobs["twice"].data[...] = numbers(2, 6, 2, 3)
+    assert net.forward(start="flat")["flat"].ravel().tolist() == list(range(72))
+    net.blobs["flat"].diff[...] = numbers(2, 36)
+    net.backward(start="flat")
+    np.testing.assert_array_equal(net.blobs["twice"].diff.ravel(), range(72))
+
+
 def test_hooks_see_and_write(net: Net) -> None:
     seen: list[float] = []
     net.before_forward(lambda layer: seen.append(float(net.blobs["conv"].data.sum())) if layer == 2 else None)
