@@ -5,6 +5,7 @@ Source of the names and their behaviour: ``pycaffe.py`` and ``_caffe.cpp`` of BV
 
 from __future__ import annotations
 
+import os
 import threading
 import warnings
 from collections import OrderedDict
@@ -53,7 +54,7 @@ class Net(Living):
     def __init__(
         self,
         network_file: str,
-        phase: int | str = Phase.TEST,
+        phase: int | str | os.PathLike[str] = Phase.TEST,
         level: int = 0,
         stages: Sequence[str] | None = None,
         weights: str | None = None,
@@ -63,12 +64,12 @@ class Net(Living):
         seed: int | None = None,
         lenient: bool | None = None,
     ):
-        if isinstance(phase, str):  # the deprecated form: (file, weights, phase)
+        if isinstance(phase, str | os.PathLike):  # the deprecated form: (file, weights, phase)
             text = f"write Net('{network_file}', {level}, weights='{phase}')"
             warnings.warn(
                 f"Net(file, weights, phase) is deprecated; {text}", DeprecationWarning, stacklevel=2
             )
-            weights, phase, level = phase, level, 0
+            weights, phase, level = os.fspath(phase), level, 0
         self._begin(
             Model(
                 read_net(network_file, lenient=lenient), checked_phase(phase), level=checked_level(level), stages=checked_stages(stages),

@@ -36,7 +36,7 @@ def test_ways_to_construct(file: str, tmp_path: Path) -> None:
         assert other.model.phase == Phase.TEST
     assert Net(file, 0).model.phase == Phase.TRAIN
     with pytest.warns(DeprecationWarning):
-        assert Net(file, weights, 0).model.phase == Phase.TRAIN
+        assert Net(file, Path(weights), 0).model.phase == Phase.TRAIN
 
 
 def test_level_and_stages(tmp_path: Path) -> None:
