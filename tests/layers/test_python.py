@@ -446,6 +446,26 @@ def test_training_through_it(tmp_path: Path) -> None:
     assert solver.net.params["linear"][0].data[0] == pytest.approx(3, abs=1e-2)
 
 
+def test_a_resumed_run_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
+    """Blobs of a Python layer are in the snapshot, shapes that change in mid-pass do no harm."""
+    data = 'layer { name: "d" type: "DummyData" top: "x" dummy_data_param { shape { dim: 8 dim: 1 } data_filler { type: "gaussian" } } }\n'
+    select = (
+        'layer { name: "s" type: "Threshold" bottom: "x" top: "s" }\n'
+        'layer { name: "f" type: "Filter" bottom: "x" bottom: "s" top: "f" propagate_down: false propagate_down: false }\n'
+    )
+    ends = python("Linear", "f", extra='param_str: "2"') + (
+        'layer { name: "loss" type: "Reduction" bottom: "y" top: "l" loss_weight: 1 reduction_param { operation: SUMSQ } }\n'
+    )
+    (tmp_path / "net.prototxt").write_text(data + select + ends)
+    text = 'base_lr: 0.01 momentum: 0.9 lr_policy: "fixed" random_seed: 1 max_iter: 6 snapshot: 3 snapshot_prefix:'
+    (tmp_path / "s.prototxt").write_text(f'net: "{tmp_path}/net.prototxt" {text} "{tmp_path}/s"')
+    whole, resumed = (Solver(read_solver(tmp_path / "s.prototxt")) for _ in range(2))
+    whole.solve()
+    resumed.solve(tmp_path / "s_iter_3.solverstate")
+    first, second = (solver.net.params["linear"][0].data for solver in (whole, resumed))
+    assert first == second != 2
+
+
 def test_float64_stays(tmp_path: Path) -> None:
     model = Model(parse_net(blob() + python("Double")), 0, engine="reference", precision="float64")
     model.blob("x")[...] = 1 + 1e-12
