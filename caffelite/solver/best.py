@@ -127,7 +127,7 @@ def objections(p: Any) -> Iterator[Objection]:
     if p.min_delta < 0:
         yield Objection("min_delta", "min_delta >= 0", f"{p.min_delta:g}")
     for field in ("keep_best", "patience"):
-        if getattr(p, field) and not p.test_iter:
+        if getattr(p, field) and not any(p.test_iter):
             fix = "add test_iter and test_interval, and a test net"
             yield Objection(field, f"a test_iter, since there is {field}", "none", fix)
     if p.keep_best and not p.snapshot_prefix:
@@ -139,7 +139,7 @@ def objections(p: Any) -> Iterator[Objection]:
 def _candidates(p: Any, nets: Sequence[Model]) -> Iterator[tuple[int, Value]]:
     """Outputs that can decide, with the positions of their nets, first choice first."""
     for index, net in enumerate(nets):
-        outputs = [net.graph.blobs[name] for name in net.graph.outputs]
+        outputs = [net.graph.blobs[name] for name in net.graph.outputs if p.test_iter[index]]
         if p.monitor:
             yield from ((index, value) for value in outputs if value.name == p.monitor)
         else:

@@ -99,8 +99,8 @@ def _tests(p: Any) -> Iterator[Objection]:
         yield Objection("test_state", expected, len(p.test_state))
     if count and p.test_interval == 0:
         yield Objection("test_interval", "test_interval > 0, since there is a test_iter", 0)
-    if any(batches <= 0 for batches in p.test_iter):
-        yield Objection("test_iter", "test_iter > 0", list(p.test_iter))
+    if any(batches < 0 for batches in p.test_iter):
+        yield Objection("test_iter", "test_iter >= 0", list(p.test_iter))
 
 
 def _rule(p: Any) -> Iterator[Objection]:

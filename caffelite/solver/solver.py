@@ -273,13 +273,13 @@ class Solver:
     def test(self, index: int = 0) -> Scores | None:
         """Tests one net over its ``test_iter`` batches and logs the scores; None if asked to stop."""
         self._lines.testing(self.iter, index)
-        net = self.test_nets[index]
+        net, batches = self.test_nets[index], self.param.test_iter[index]
         with debug_info(net, self._lines.log, self.param.debug_info):
-            scores = run_test(net, self.param.test_iter[index], self._honour_requests)
+            scores = run_test(net, batches, self._honour_requests)
         if scores is None:
             self._lines.message("Test interrupted.", "solver.cpp:389")
             return None
-        if self.param.test_compute_loss:
+        if self.param.test_compute_loss and batches:
             self._lines.test_loss(self.iter, index, scores.loss)
         for output in scores.outputs:
             self._lines.test_output(self.iter, index, output)

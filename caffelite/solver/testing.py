@@ -29,7 +29,7 @@ class Scores:
 
 
 def run_test(net: Model, batches: int, stop: Callable[[], bool] = lambda: False) -> Scores | None:
-    """Runs a net over ``batches`` batches; None if ``stop``, which is asked before each, says so."""
+    """Runs a net over ``batches`` batches; None if ``stop``, which is asked before each, says so. No batches, no outputs."""
     losses, rows = 0.0, []
     for _ in range(batches):
         if stop():
@@ -38,4 +38,4 @@ def run_test(net: Model, batches: int, stop: Callable[[], bool] = lambda: False)
         rows.append(list(outputs_of(net)))
     columns = zip(*rows, strict=True)
     means = [replace(column[0], value=fmean(output.value for output in column)) for column in columns]
-    return Scores(losses / batches, means)
+    return Scores(losses / max(1, batches), means)

@@ -264,6 +264,14 @@ def test_intervals(make, records, initially, expected):
     assert [record.fields["iteration"] for record in records.records if record.kind == "test"] == expected
 
 
+def test_a_test_of_no_batches_prints_nothing(make, records):
+    make(
+        "test_iter: 0 test_interval: 1 test_compute_loss: true max_iter: 2 snapshot_after_train: false"
+    ).solve()
+    assert [r.text for r in records.records if "Test" in (r.text or "") and "Testing net" not in r.text] == []
+    assert len(records.texts("test")) == 3
+
+
 def test_several_test_nets_in_caffes_order_and_states(make, tmp_path, records):
     (tmp_path / "other.prototxt").write_text('name: "other" ' + PARABOLA.split("\n", 2)[2])
     inline = 'test_net_param { name: "inline" state { stage: "own" } layer { name: "a" type: "DummyData" top: "a" }'

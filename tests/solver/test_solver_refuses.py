@@ -31,7 +31,7 @@ momentum: 0.9
 regularization_type: "L3"
 iter_size: 0
 clip_gradients: 0
-test_iter: 0
+test_iter: -1
 snapshot: -1
 """
     with pytest.raises(PrototxtError) as caught:
@@ -45,7 +45,7 @@ snapshot: -1
         "solver.prototxt:6:1: expected L1 or L2, got 'L3'",
         "solver.prototxt:7:1: expected iter_size >= 1, got 0",
         "solver.prototxt:8:1: expected clip_gradients > 0, got 0\n  Fix: leave it out for no limit",
-        "solver.prototxt:9:1: expected test_iter > 0, got [0]",
+        "solver.prototxt:9:1: expected test_iter >= 0, got [-1]",
         "solver.prototxt:10:1: expected snapshot >= 0, got -1",
     ):
         assert line in found
