@@ -137,7 +137,7 @@ def learning_rate(p: Any, iteration: int, steps: int = 0) -> float:
         rate = warm.start + (p.base_lr - warm.start) * iteration / warm.length
     else:
         rate = _policy_rate(p, iteration, steps)
-    return float(max(rate, p.min_lr))
+    return float(max(rate, p.min_lr) if p.min_lr else rate)
 
 
 def _policy_rate(p: Any, iteration: int, steps: int) -> float:
@@ -189,5 +189,5 @@ def _limits(p: Any) -> Iterator[Objection]:
     for field in ("rampup_interval", "rampup_lr", "warmup_iter", "warmup_start_lr", "min_lr"):
         if getattr(p, field) < 0:
             yield Objection(field, f"{field} >= 0", f"{getattr(p, field):g}")
-    if p.lr_policy != "multifixed" and p.min_lr > p.base_lr:
+    if p.lr_policy != "multifixed" and p.min_lr and p.min_lr > p.base_lr:
         yield Objection("min_lr", f"min_lr <= base_lr ({p.base_lr:g})", f"{p.min_lr:g}")

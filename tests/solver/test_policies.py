@@ -47,6 +47,11 @@ def test_rates(policy, iteration, rate):
     assert learning_rate(parameters(policy), iteration) == pytest.approx(rate, rel=1e-12)
 
 
+def test_a_negative_rate_climbs_as_in_caffe():
+    p = parameters("step", base_lr=-0.5)
+    assert not list(objections(p)) and learning_rate(p, 4) == pytest.approx(-0.05)
+
+
 def test_sigmoid_rises():
     p = parameters("sigmoid")
     rates = [learning_rate(p, iteration) for iteration in range(0, 100000, 1000)]
