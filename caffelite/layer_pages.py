@@ -28,7 +28,7 @@ from caffelite.errors import NetError
 from caffelite.layers._forks import own_limit
 from caffelite.layers.base import Layer, plain
 from caffelite.layers.memory_data import MemoryData
-from caffelite.layers.registry import layer_types, lookup
+from caffelite.layers.registry import lookup, shipped_types
 from caffelite.model import Model
 from caffelite.params import Array
 from caffelite.prototxt.schema import Field, message, message_type
@@ -163,7 +163,7 @@ def index() -> str:
     """The page that lists all layer types."""
     rows = [
         f"| [{t}]({t}.md) | {sections(lookup(t))[''].partition(chr(10))[0].rstrip('.')} |"
-        for t in layer_types()
+        for t in shipped_types()
     ]
     head = (
         "# Layers\n\nMade by `caffelite layers --pages docs/layers` from the classes in `caffelite/layers/`."

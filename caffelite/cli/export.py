@@ -110,7 +110,7 @@ COMMAND = Command(
     "be left out for onnx.",
     (
         "caffelite export onnx deploy.prototxt lenet.caffemodel -o lenet.onnx",
-        "caffelite export onnx train_val.prototxt lenet.caffemodel --shape data=1,1,28,28 --batch N -o lenet.onnx",
+        "caffelite export onnx train_val.prototxt w.caffemodel --shape data=1,1,28,28 --batch N -o m.onnx",
         "caffelite export safetensors deploy.prototxt lenet.caffemodel -o lenet.safetensors",
     ),
     (2, 3),

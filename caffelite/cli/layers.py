@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from caffelite import layer_pages as pages
-from caffelite.atomic import atomic_write
+from caffelite.atomic import atomic_write, make_folder
 from caffelite.cli.command import Command
 from caffelite.cli.flags import Flag, Options
 from caffelite.cli.table import table
 from caffelite.layers.base import Layer
-from caffelite.layers.registry import layer_types, lookup
+from caffelite.layers.registry import layer_types, lookup, shipped_types
 
 
 def _run(options: Options) -> int:
@@ -56,9 +56,9 @@ def _names(names: tuple[str, ...]) -> str:
 
 def _write_pages(folder: Path) -> int:
     """Runs every example and writes its page."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with pages.sample_files():
-        texts = {f"{type_}.md": pages.page(type_) for type_ in layer_types()}
+        texts = {f"{type_}.md": pages.page(type_) for type_ in shipped_types()}
     for name, text in {**texts, "README.md": pages.index()}.items():
         with atomic_write(folder / name) as file:
             file.write(text.encode())

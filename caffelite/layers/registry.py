@@ -63,6 +63,11 @@ def layer_types() -> list[str]:
     return sorted({cls.__name__ for cls in _shipped_classes()} | set(_users) | set(_plugins()))
 
 
+def shipped_types() -> list[str]:
+    """The types that come with caffelite, sorted."""
+    return sorted(cls.__name__ for cls in _shipped_classes())
+
+
 @cache
 def _modules() -> dict[str, str]:
     package = importlib.import_module("caffelite.layers")
