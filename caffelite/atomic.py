@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -67,6 +68,35 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """
     with atomic_path(path) as temporary, open(temporary, "xb") as file:
         yield file
+
+
+def check_target(path: str | os.PathLike[str]) -> None:
+    """Makes sure that a file can be written at ``path``, before hours are spent on what it is to hold.
+
+    Raises:
+        SnapshotError: as :func:`atomic_path`.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        _check_replaceable(target)
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass
+    except OSError as error:
+        raise SnapshotError(_message(f"cannot write '{os.fspath(path)}'", target.parent, error)) from error
+
+
+def make_folder(path: str | os.PathLike[str]) -> Path:
+    """The folder, made with those above it if need be.
+
+    Raises:
+        SnapshotError: the operating system refused to.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SnapshotError(f"cannot make the folder '{folder}': {error.strerror or error}") from error
+    return folder
 
 
 def check_writable(prefix: str | os.PathLike[str]) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from caffelite.atomic import atomic_write
-from caffelite.errors import SnapshotError, UsageError
+from caffelite.atomic import atomic_write, make_folder
+from caffelite.errors import UsageError
 from caffelite.logs.caffe import FileSink
 from caffelite.logs.log import get_log
 from caffelite.logs.metrics import MetricsSink
@@ -34,14 +34,8 @@ class RunDir:
     """
 
     def __init__(self, path: str | Path, snapshot: str | Path = ""):
-        self.path = Path(path)
+        self.path = make_folder(path)
         self._written: list[Path] = []
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise SnapshotError(
-                f"cannot make the run directory '{path}': {error.strerror or error}"
-            ) from error
         found = next((file for pattern in _OF_A_RUN for file in self.path.glob(pattern)), None)
         self.goes_on = found is not None and self._holds(snapshot)
         if found and not self.goes_on:

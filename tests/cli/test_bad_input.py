@@ -191,7 +191,7 @@ def test_snapshots_that_cannot_be_written_are_told_before_training(run: Run, tmp
     (tmp_path / "file").write_text("")
     result = run(*TRAIN, "--run-dir", "file/run")
     assert result.code == 1
-    assert "cannot make the run directory" in result.err
+    assert "cannot make the folder" in result.err
 
 
 def test_precisions_and_engines_that_there_are_not(run: Run) -> None:
