@@ -128,8 +128,7 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> np.ndarr
     orientation that a camera noted is not applied. Raises MissingFileError, and DataError for what is no image.
     """
     cv2 = opencv.load()
-    data = np.frombuffer(read_bytes(os.fspath(filename), "image"), np.uint8)
-    stored = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    stored = opencv.imdecode(read_bytes(os.fspath(filename), "image"), cv2.IMREAD_UNCHANGED)
     if stored is None:
         raise DataError(f"image '{os.fspath(filename)}' cannot be decoded: OpenCV knows no image like it")
     image: np.ndarray = stored.reshape(*stored.shape[:2], -1).astype(np.float64)

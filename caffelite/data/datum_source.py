@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from caffelite.data.database import Database, open_database
 from caffelite.data.datum import Datum, Layout
@@ -10,7 +11,7 @@ from caffelite.data.images import Example, ImageBatches
 from caffelite.data.keys import Keys
 from caffelite.data.owner import NOBODY, Owner
 from caffelite.data.prefetch import Arrays
-from caffelite.data.skipped import Bad, BadRecordError
+from caffelite.data.skipped import MAX_IN_A_ROW, Bad, BadRecordError
 from caffelite.data.source import Source
 from caffelite.data.transform import Transformer, TransformParams
 from caffelite.random import RandomSource
@@ -52,8 +53,11 @@ class DatumBatches(ImageBatches):
 
     @property
     def slow(self) -> bool:
-        """Whether the first record is an encoded image."""
-        return bool(Datum.decode(self._load(0, 1)[0]).encoded)
+        """Whether the first good record is an encoded image."""
+        for item in range(MAX_IN_A_ROW):
+            with suppress(BadRecordError):
+                return bool(Datum.decode(self._load(item, 1)[0]).encoded)
+        return False
 
     def open(self) -> Database:
         """The database, opened when first needed. Raises MissingFileError, DataError."""

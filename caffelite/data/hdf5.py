@@ -3,13 +3,17 @@
 Shuffling permutes the files, and the rows in each of them. Rows of contiguous data are read one by one, so any
 permutation will do. Chunked data, compressed above all, is read chunk by chunk or not at all in sensible time: there
 blocks of rows, as tall as the chunks, are permuted, and then the rows within groups of blocks that fill the memory
-allowed. A file that fits into it is thus permuted row by row as well.
+allowed. A file that fits into it is thus permuted row by row as well. Chunks so tall that a block of rows would not fit
+are read several times, a part of their rows each time.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -24,6 +28,11 @@ from caffelite.errors import DataError
 from caffelite.random import RandomSource
 from caffelite.types import Shape
 
+_log = logging.getLogger(__name__)
+
+_GOOD_CHUNK_BYTES = 1 << 20
+_IN_ORDER_BYTES = 1 << 23  # of chunked data, read at a time where nothing is shuffled
+
 
 class _Place(NamedTuple):
     """Rows in a file: ``count`` of them from ``first`` on, in the order that they have in an epoch."""
@@ -34,11 +43,19 @@ class _Place(NamedTuple):
     rows: int
 
 
+class _Groups(NamedTuple):
+    """The blocks of a file in the order of an epoch, ``each`` of them in a group; ``ends``: rows up to each group's end."""
+
+    blocks: np.ndarray
+    each: int
+    ends: np.ndarray
+
+
 class Hdf5Batches:
     """Makes any batch of rows of HDF5 files, by the number of its first item; one array for each dataset.
 
     Batches run on from file to file. ``transformer`` acts on the first dataset, whose rows are then images (C, H, W).
-    ``memory``: bytes of rows that may be held for shuffling, at least one chunk.
+    ``memory``: bytes of rows that may be held at a time, at least one row.
     """
 
     varying = False
@@ -64,7 +81,7 @@ class Hdf5Batches:
         self.shuffle = shuffle
         self.memory = memory
         self.transformer = transformer
-        self.tables = [open_table(path, names, owner) for path in paths]
+        self.tables = [self._bounded(open_table(path, names, owner)) for path in paths]
         self._check_tables()
         self._forget()
 
@@ -79,12 +96,25 @@ class Hdf5Batches:
         if not len(self):
             raise self.owner.error(f"expected rows in {self}", "none")
 
+    def _bounded(self, table: Table) -> Table:
+        """The table with blocks that fit into the memory allowed."""
+        most = max(1, self.memory // max(1, table.row_bytes))
+        if table.block <= most:
+            return table
+        times, size = -(-table.block // most), table.block * table.row_bytes >> 20
+        few = max(1, _GOOD_CHUNK_BYTES // table.row_bytes)
+        text = f"rows of '{table.path}' are read {times} times over: chunks of {table.block} rows, {size} MiB, do not fit"
+        fix = f"write it with chunks of whole rows, {few} at most (h5repack), or set shuffle_mb: {size + 1} or more"
+        _log.warning("%s", self.owner.message(text, fix=fix))
+        return replace(table, block=most)
+
     def _forget(self) -> None:
         self._process = os.getpid()
         self._open: tuple[int, Any] | None = None  # the file that was read last
         self._held: tuple[tuple[int, bytes], Arrays] | None = None  # the group of blocks that was read last
         self._permutation = lru_cache(maxsize=8)(self._new_permutation)
         self._rows_order = lru_cache(maxsize=2)(self._new_permutation)  # these may be long
+        self._groups = lru_cache(maxsize=2)(self._new_groups)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if not name.startswith("_")}
@@ -109,7 +139,7 @@ class Hdf5Batches:
         """What must be the same when a run is resumed."""
         return {"records": len(self), "shuffle": self.shuffle, "memory": self.memory if self.shuffle else 0}
 
-    def shapes(self, item: int, strict: bool = False) -> dict[str, Shape]:
+    def shapes(self, item: int) -> dict[str, Shape]:
         """Shapes (N, *row) of the datasets. Raises DataError if rows do not fit their transformation."""
         rows = dict(self.tables[0].shapes)
         if self.transformer:
@@ -134,13 +164,20 @@ class Hdf5Batches:
         """
         start = 0
         for place in self._places(item, self.batch_size):
-            for rows in self._read(place):
-                count = len(rows[self.names[0]])
-                self._put(
-                    item + start, rows, {name: array[start : start + count] for name, array in into.items()}
-                )
-                start += count
+            with self._damage(place.file):
+                for rows in self._read(place):
+                    end = start + len(rows[self.names[0]])
+                    self._put(item + start, rows, {name: array[start:end] for name, array in into.items()})
+                    start = end
         return []
+
+    @contextmanager
+    def _damage(self, file: int) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, KeyError) as error:  # a broken chunk; a dataset that is not there any more
+            text = f"cannot read the HDF5 file '{self.paths[file]}': {error}"
+            raise self.owner.error(text, fix="copy or write it again") from error
 
     def _put(self, item: int, rows: Arrays, into: Arrays) -> None:
         for name, out in into.items():
@@ -187,27 +224,26 @@ class Hdf5Batches:
 
     def _grouped_rows(self, place: _Place) -> Iterator[Arrays]:
         """Rows from groups of blocks, each of which is read once."""
-        table, first, left = self.tables[place.file], place.first, place.rows
-        blocks, ends = self._groups(table, place)
+        first, left = place.first, place.rows
+        blocks, each, ends = self._groups(place.epoch, place.file)
         while left:
             group = int(np.searchsorted(ends, first, side="right"))
             size = int(ends[group] - (ends[group - 1] if group else 0))
             at = first - int(ends[group] - size)
             taken = min(left, size - at)
             rows = self._rows_order(size, "rows", place.epoch, place.file, group)[at : at + taken]
-            yield {name: array[rows] for name, array in self._group(place.file, blocks[group]).items()}
+            held = self._group(place.file, blocks[group * each : (group + 1) * each])
+            yield {name: array[rows] for name, array in held.items()}
             first, left = first + taken, left - taken
 
-    def _groups(self, table: Table, place: _Place) -> tuple[list[np.ndarray], np.ndarray]:
-        """The numbers of the blocks in each group, and where in the order the groups end."""
+    def _new_groups(self, epoch: int, file: int) -> _Groups:
+        table = self.tables[file]
         count = -(-table.rows // table.block)
-        each = max(1, self.memory // (table.block * table.row_bytes)) if self.shuffle else 1
-        blocks = (
-            np.arange(count) if each >= count else self._permutation(count, "blocks", place.epoch, place.file)
-        )
+        held = self.memory if self.shuffle else min(self.memory, _IN_ORDER_BYTES)
+        each = max(1, held // max(1, table.block * table.row_bytes))
+        blocks = np.arange(count) if each >= count else self._permutation(count, "blocks", epoch, file)
         sizes = np.minimum(table.block, table.rows - blocks * table.block)
-        starts = np.arange(0, count, each)
-        return np.split(blocks, starts[1:]), np.cumsum(np.add.reduceat(sizes, starts))
+        return _Groups(blocks, each, np.cumsum(np.add.reduceat(sizes, np.arange(0, count, each))))
 
     def _group(self, file: int, blocks: np.ndarray) -> Arrays:
         """The rows of some blocks, one block after the other; the last group asked for is kept."""
@@ -219,9 +255,9 @@ class Hdf5Batches:
 
     def _load(self, file: int, blocks: np.ndarray) -> Arrays:
         table, datasets = self.tables[file], self._datasets(file)
-        if len(blocks) * table.block >= table.rows:
-            return {name: dataset[:] for name, dataset in datasets.items()}
         ranges = [(start, min(start + table.block, table.rows)) for start in (blocks * table.block).tolist()]
+        if (np.diff(blocks) == 1).all():
+            return {name: dataset[ranges[0][0] : ranges[-1][1]] for name, dataset in datasets.items()}
         size = sum(end - start for start, end in ranges)
         found = {name: np.empty((size, *d.shape[1:]), d.dtype) for name, d in datasets.items()}
         for name, dataset in datasets.items():

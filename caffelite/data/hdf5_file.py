@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+from caffelite.data.lists import open_list
 from caffelite.data.owner import NOBODY, Owner
 from caffelite.errors import MissingFileError
 from caffelite.types import Shape
@@ -37,14 +38,8 @@ def read_hdf5_list(path: str, owner: Owner = NOBODY) -> list[str]:
         MissingFileError: there is no such list.
         DataError: it names nothing, or is an HDF5 file itself.
     """
-    if not os.path.exists(path):
-        fix = f"make the list, or mend the path; it is looked up from '{os.getcwd()}'"
-        raise MissingFileError(path, owner.message("list of HDF5 files"), fix)
-    try:
-        with open(path, "rb") as file:
-            text = b"" if (start := file.read(len(_SIGNATURE))) == _SIGNATURE else start + file.read()
-    except OSError as error:
-        raise owner.error(f"cannot read the list '{path}': {error.strerror}") from error
+    with open_list(path, "list of HDF5 files", owner) as file:
+        text = b"" if (start := file.read(len(_SIGNATURE))) == _SIGNATURE else start + file.read()
     if start == _SIGNATURE:
         fix = f"echo {path} > list.txt, and give that"
         raise owner.error(f"expected a text file that lists HDF5 files at '{path}'", "an HDF5 file", fix)
@@ -100,6 +95,10 @@ def _dataset(file: Any, path: str, name: str, owner: Owner) -> Any:
     dataset = file.get(name)
     if not isinstance(dataset, h5py.Dataset):
         known = ", ".join(f"'{key}'" for key in file) or "nothing"
+        if file.get(name, getlink=True) is not None:
+            known = (
+                "a group of this name" if dataset is not None else "a link of this name that leads nowhere"
+            )
         fix = "name the tops as the datasets"
         raise owner.error(f"expected a dataset '{name}', as the top is called, in '{path}'", known, fix)
     if dataset.dtype.kind not in "fiub":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,19 +12,20 @@ import numpy as np
 from caffelite.data import opencv
 from caffelite.data.images import Example, ImageBatches
 from caffelite.data.keys import Keys
+from caffelite.data.lists import open_list
 from caffelite.data.owner import NOBODY, Owner
 from caffelite.data.transform import Transformer
-from caffelite.errors import MissingFileError
 from caffelite.random import RandomSource
 
 _log = logging.getLogger(__name__)
 
 _INTEGER = re.compile(rb"[+-]?\d+")  # what C's atoi reads
+_INT32 = np.iinfo(np.int32)
 
 
 @dataclass(frozen=True)
 class ImageList:
-    """The images of a list. ``labels``: (N,) int32, or (N, L) float32 where vectors were asked for."""
+    """The images of a list. ``labels``: (N,) int64, or (N, L) float32 where vectors were asked for."""
 
     file: str
     paths: Keys
@@ -63,9 +63,10 @@ def read_image_list(path: str, label_dim: int = 0, owner: Owner = NOBODY) -> Ima
 
     Raises:
         MissingFileError: there is no such file.
-        DataError: it lists nothing, or a line has no ``label_dim`` numbers.
+        DataError: it lists nothing, a label has more than 32 bits, or a line has no ``label_dim`` numbers.
     """
-    lines = list(_lines(path, owner))
+    with open_list(path, "list", owner) as file:
+        lines = [(number, line) for number, text in enumerate(file, 1) if (line := text.strip())]
     if not lines:
         raise owner.error(f"expected lines 'path label' in '{path}'", "none")
     numbers = np.array([number for number, _ in lines])
@@ -77,22 +78,13 @@ def read_image_list(path: str, label_dim: int = 0, owner: Owner = NOBODY) -> Ima
     return ImageList(path, Keys(first for first, *_ in words), numbers, labels)
 
 
-def _lines(path: str, owner: Owner) -> Iterator[tuple[int, bytes]]:
-    if not os.path.exists(path):
-        fix = f"make the list, or mend the path; it is looked up from '{os.getcwd()}'"
-        raise MissingFileError(path, owner.message("list"), fix)
-    try:
-        with open(path, "rb") as file:
-            for number, line in enumerate(file, 1):
-                if line := line.strip():
-                    yield number, line
-    except OSError as error:
-        raise owner.error(f"cannot read the list '{path}': {error.strerror}") from error
-
-
 def _integers(words: list[list[bytes]], numbers: np.ndarray, path: str, owner: Owner) -> np.ndarray:
     found = [_INTEGER.match(word[1]) if len(word) > 1 else None for word in words]
-    labels = np.array([int(match[0]) if match else 0 for match in found], np.int64)
+    labels = [int(match[0]) if match else 0 for match in found]
+    large = next((i for i, label in enumerate(labels) if not _INT32.min <= label <= _INT32.max), None)
+    if large is not None:
+        expected = f"expected a label of at most 32 bits in line {numbers[large]} of '{path}'"
+        raise owner.error(expected, labels[large])
     odd = [
         i
         for i, (match, word) in enumerate(zip(found, words, strict=True))
@@ -104,7 +96,7 @@ def _integers(words: list[list[bytes]], numbers: np.ndarray, path: str, owner: O
             f"{len(odd)} of {len(words)} lines of '{path}' do not end with an integer, the first is line {numbers[odd[0]]}, "
             f"'{line}': their labels are cut to integers, or 0, as in Caffe", fix="label_dim: 1 keeps fractions",
         ))  # fmt: skip
-    return labels
+    return np.array(labels, np.int64)
 
 
 def _vectors(

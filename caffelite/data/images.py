@@ -13,7 +13,7 @@ import numpy as np
 from caffelite.data.order import Order
 from caffelite.data.owner import NOBODY, Owner
 from caffelite.data.prefetch import Arrays
-from caffelite.data.skipped import MAX_IN_A_ROW, Bad, BadRecordError
+from caffelite.data.skipped import MAX_IN_A_ROW, Bad, BadRecordError, too_many_in_a_row
 from caffelite.data.transform import Transformer
 from caffelite.errors import DataError
 from caffelite.random import RandomSource
@@ -77,14 +77,14 @@ class ImageBatches(ABC):
         """What must be the same when a run is resumed."""
         return {"records": len(self), "shuffle": self.shuffle}
 
-    def shapes(self, item: int, strict: bool = False) -> dict[str, Shape]:
+    def shapes(self, item: int) -> dict[str, Shape]:
         """Shapes of data (N, C, H, W) and label (N,) or (N, labels) of the batch that begins with ``item``.
 
         Raises:
-            DataError: an image that does not fit its transformation; if ``strict``, also one that is bad.
+            DataError: an image that does not fit its transformation; too many bad ones in a row.
         """
         bad = list[Bad]()
-        example = self._strictly(item) if strict else self._good(item, self._load(item, 1)[0], bad)
+        example = self._good(item, self._load(item, 1)[0], bad)
         self._seen = (item, example, bad)
         with self._about(item):
             image = self.transformer.output_shape(example.image.shape)
@@ -160,10 +160,6 @@ class ImageBatches(ABC):
             fix = "give all images one size, or set crop_size; data_param { prefetch: 0 } lets batches differ"
             raise NOBODY.error(f"expected an image of shape {wanted} like the first one", shape, fix)
 
-    def _strictly(self, item: int) -> Example:
-        with self._about(item):
-            return self._decode(self._load(item, 1)[0])
-
     def _good(self, item: int, record: Any, bad: list[Bad]) -> Example:
         """The example of an item: of its own record, or of the next good one."""
         if self._seen is not None and self._seen[0] == item:
@@ -177,8 +173,7 @@ class ImageBatches(ABC):
             except BadRecordError as error:
                 number = self._order.number(item + ahead)
                 bad.append(Bad(number, f"{self._name(number)}: {error}"))
-        text = f"expected fewer than {MAX_IN_A_ROW} records in a row that cannot be read; the last is {bad[-1].text}"
-        raise self.owner.error(text, fix="mend the data")
+        raise too_many_in_a_row("records", bad, self.owner)
 
 
 def _put_label(labels: np.ndarray, i: int, label: Any) -> None:

@@ -42,13 +42,25 @@ def decode(data: bytes | memoryview, color: bool | None = None) -> np.ndarray:
     """
     cv2 = load()
     flags = {True: cv2.IMREAD_COLOR, False: cv2.IMREAD_GRAYSCALE, None: cv2.IMREAD_UNCHANGED}[color]
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if len(data) else None
+    image = imdecode(data, flags)
     if image is None:
         raise BadRecordError("its encoded image cannot be decoded")
     if image.dtype != np.uint8:
         raise BadRecordError(f"expected an image of 8 bits a channel, got {image.dtype}")
     pixels: np.ndarray = image.reshape(*image.shape[:2], -1).transpose(2, 0, 1)
     return pixels
+
+
+def imdecode(data: bytes | memoryview, flags: int) -> np.ndarray | None:
+    """What OpenCV makes of the bytes of an image file; None if that is nothing. Raises DataError without OpenCV."""
+    cv2 = load()
+    if not len(data):
+        return None
+    try:
+        image: np.ndarray | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:  # a head that promises more than 2^30 pixels, say
+        return None
+    return image
 
 
 def read(path: str, color: bool) -> np.ndarray:
@@ -65,9 +77,9 @@ def read_bytes(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
             return file.read()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
         where = "" if os.path.isabs(path) else f" (looked up from '{os.getcwd()}')"
-        raise BadRecordError(f"{error.strerror or error}{where}") from error
+        raise BadRecordError(f"{getattr(error, 'strerror', None) or error}{where}") from error
 
 
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:

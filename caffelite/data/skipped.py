@@ -8,7 +8,7 @@ runs and runs with other numbers of workers deliver the same bits.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from caffelite.data.owner import Owner
@@ -30,6 +30,13 @@ class Bad(NamedTuple):
 
     number: int
     text: str
+
+
+def too_many_in_a_row(what: str, bad: Sequence[Bad], owner: Owner) -> DataError:
+    """The error that gives up after ``MAX_IN_A_ROW`` bad ones, which are the last of ``bad``."""
+    first = bad[-MAX_IN_A_ROW].text
+    text = f"expected fewer than {MAX_IN_A_ROW} {what} in a row that cannot be read; the first is {first}"
+    return owner.error(text, fix="mend the data, or the path to it")
 
 
 class Skipped:

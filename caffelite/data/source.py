@@ -33,8 +33,8 @@ class Batches(BatchMaker, Protocol):
         """Records in the data set."""
         ...
 
-    def shapes(self, item: int, strict: bool = False) -> dict[str, Shape]:
-        """Shapes of the batch that begins with ``item``. Raises DataError; if ``strict``, for a bad record too."""
+    def shapes(self, item: int) -> dict[str, Shape]:
+        """Shapes of the batch that begins with ``item``. Raises DataError."""
         ...
 
     def identity(self) -> dict[str, Any]:
@@ -50,7 +50,7 @@ class Source:
                ``max_workers``.
 
     Raises:
-        DataError: the data set is not usable, its first record in particular.
+        DataError: the data set is not usable, its first records in particular.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Source:
         if batches.batch_size < 1:
             raise batches.owner.error("expected batch_size >= 1", batches.batch_size)
         self._batches = batches
-        first = batches.shapes(0, strict=True)
+        first = batches.shapes(0)
         values = sum(map(prod, first.values()))
         one_by_one = batches.varying and batches.batch_size == 1
         self._prefetch = prefetch

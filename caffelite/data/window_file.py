@@ -1,25 +1,30 @@
 """R-CNN's window files: images and the windows in them, each with a class and its overlap with an object.
 
 For each image the lines ``# index``, path, channels, height, width, number of windows, and then as many lines
-``class overlap x1 y1 x2 y2``; coordinates count from 0, the last pixel included.
+``class overlap x1 y1 x2 y2``; coordinates count from 0, the last pixel included. Blank lines may part images, and the four
+numbers may stand in one line: Caffe reads words, not lines.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from caffelite.data.keys import Keys
+from caffelite.data.lists import open_list
 from caffelite.data.owner import NOBODY, Owner
-from caffelite.errors import DataError, MissingFileError
+from caffelite.errors import DataError
 
 IMAGE, LABEL = 0, 1
 BOX = np.s_[2:6]
 _COLUMNS = 6  # class overlap x1 y1 x2 y2
-_HEAD = 6  # lines before an image's windows
+_WHOLE = [0, 2, 3, 4, 5]  # all of them but the overlap
+_NUMBERS = 4  # channels, height, width, number of windows
+_LARGEST = 2**30  # a class or coordinate; sums of two fit into 32 bits
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ def read_window_file(
 
 
 def _table(numbers: np.ndarray, windows: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    return np.column_stack([numbers[chosen], windows[chosen][:, [0, 2, 3, 4, 5]]]).astype(np.int32)
+    return np.column_stack([numbers[chosen], windows[chosen][:, _WHOLE]]).astype(np.int32)
 
 
 class _Lines:
@@ -84,10 +89,7 @@ class _Lines:
 
     def __init__(self, path: str, owner: Owner):
         self._path, self._owner = path, owner
-        if not os.path.exists(path):
-            fix = f"make the window file, or mend the path; it is looked up from '{os.getcwd()}'"
-            raise MissingFileError(path, owner.message("window file"), fix)
-        with open(path, "rb") as file:
+        with open_list(path, "window file", owner) as file:
             self._text = file.read().rstrip() + b"\n"
         if self._text == b"\n":
             raise owner.error(f"expected images and windows in '{path}'", "none")
@@ -103,28 +105,38 @@ class _Lines:
         return found
 
     def _image(self) -> _Image:
-        mark = self._words(1)
+        mark = self._line()
         if not mark.startswith(b"#"):
             raise self._error("'# index' before each image", mark)
-        path, numbers = self._words(1), self._words(4)
-        try:
-            _, height, width, count = map(int, numbers.split())
-        except ValueError as error:
-            raise self._error(
-                "channels, height, width and number of windows, a line each", numbers
-            ) from error
+        path, numbers = self._line(), self._line()
+        while len(numbers.split()) < _NUMBERS:
+            numbers += b" " + self._line()
+        if not re.fullmatch(rb"\d{1,9}(\s+\d{1,9}){3}", numbers):
+            raise self._error("channels, height, width and number of windows", numbers)
+        _, height, width, count = map(int, numbers.split())
         return _Image(path, (height, width), self._windows(count))
 
     def _windows(self, count: int) -> np.ndarray:
         first, text = self._at, self._words(count) if count else b""
         try:
-            values = np.array(text.split(), np.float64)
-            return values.reshape(count, _COLUMNS)
+            values = np.array(text.split(), np.float64).reshape(count, _COLUMNS)
         except ValueError as error:
             self._at = first
-            raise self._error(
-                f"{count} lines 'class overlap x1 y1 x2 y2' from here", self._words(1)
-            ) from error
+            expected = f"{count} lines 'class overlap x1 y1 x2 y2' from here"
+            raise self._error(expected, self._words(1)) from error
+        whole = values[:, _WHOLE]
+        good = np.isfinite(values[:, 1])
+        good &= ((np.abs(whole) < _LARGEST) & (np.trunc(whole) == whole)).all(axis=1)
+        if not good.all():
+            self._at = first + int(good.argmin())
+            raise self._error("a whole class and coordinates, and a finite overlap,", self._words(1))
+        return values
+
+    def _line(self) -> bytes:
+        """The next line that is not blank."""
+        while not (line := self._words(1)):
+            pass
+        return line
 
     def _words(self, lines: int) -> bytes:
         """The text of the next lines."""

@@ -16,7 +16,7 @@ from caffelite.data import opencv
 from caffelite.data.mean import read_mean
 from caffelite.data.owner import NOBODY, Owner
 from caffelite.data.prefetch import Arrays
-from caffelite.data.skipped import MAX_IN_A_ROW, Bad, BadRecordError
+from caffelite.data.skipped import MAX_IN_A_ROW, Bad, BadRecordError, too_many_in_a_row
 from caffelite.data.transform import TransformParams
 from caffelite.data.window_file import BOX, IMAGE, LABEL, WindowFile
 from caffelite.random import RandomSource
@@ -182,14 +182,9 @@ class WindowBatches:
         """What must be the same when a run is resumed."""
         return {"windows": [len(self.windows.foreground), len(self.windows.background)]}
 
-    def shapes(self, item: int, strict: bool = False) -> dict[str, Shape]:
-        """Shapes of data and label. Raises DataError if ``strict`` and the first image cannot be read."""
-        if strict:
-            window, _ = self._draw(item, self._words(item, 1)[0])
-            try:
-                self._image(window[IMAGE])
-            except BadRecordError as error:
-                raise self.owner.error(f"{self._name(window[IMAGE])}: {error}") from error
+    def shapes(self, item: int) -> dict[str, Shape]:
+        """Shapes of data and label. Raises DataError if too many images in a row cannot be read."""
+        self._readable(*self._draw(item, self._words(item, 1)[0]), [])
         N, size = self.batch_size, self.cropping.size
         return {"data": (N, CHANNELS, size, size), "label": (N,)}
 
@@ -233,8 +228,7 @@ class WindowBatches:
                 pool[:, IMAGE], window[IMAGE], side="right"
             )  # windows lie as in the file
             window = pool[following % len(pool)]
-        text = f"expected fewer than {MAX_IN_A_ROW} images in a row that cannot be read; the last is {bad[-1].text}"
-        raise self.owner.error(text, fix="mend the data")
+        raise too_many_in_a_row("images", bad, self.owner)
 
     def _image(self, number: int) -> np.ndarray:
         path = self.root + self.windows.path(number)

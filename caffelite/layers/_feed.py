@@ -20,7 +20,7 @@ class Feed(Layer):
     """A layer whose tops a :class:`caffelite.data.source.Source` fills.
 
     A record or image that cannot be read is passed over with a warning, and the next good one takes its place; more
-    than ten different ones, or one percent of the data if that is more, are an error, and so is a bad first one.
+    than ten different ones, or one percent of the data if that is more, are an error, and so are ten in a row.
     """
 
     bottoms: ClassVar[tuple[str, ...]] = ()

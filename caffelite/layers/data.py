@@ -16,7 +16,7 @@ class Data(Feed):
     Tops:   data (N, C, H, W) as ``transform_param`` makes it; label if it is asked for: (N,), or (N, L) for records
             with vectors of labels. C, H and W are those of the batch's first record, after cropping.
     Raises: NetError for a batch_size below 1; MissingFileError and DataError for a database that is not there,
-            foreign or broken; for records of another shape, a bad first one, and too many bad ones. A bad record is
+            foreign or broken; for records of another shape, and too many bad ones. A bad record is
             replaced by the next good one with a warning; more than ten, or one percent, are too many.
     Compatibility: ``backend`` is LEVELDB unless it is given, as in Caffe. ``data_param.shuffle`` is ours: another order
             in each epoch, the same in every run with one seed; so are ``labels`` of a Datum. ``rand_skip`` does

@@ -18,7 +18,7 @@ class ImageData(Feed):
             ``label_dim`` L (N, L): L numbers at the end of it. ``shuffle`` gives each epoch its own order; ``rand_skip``
             leaves out fewer images than that at the start.
     Raises: NetError for one of ``new_height`` and ``new_width`` alone; MissingFileError and DataError for a list that
-            is not there or empty; for images of different sizes, a bad first one, and too many bad ones. An image that
+            is not there or empty; for images of different sizes, and too many bad ones. An image that
             cannot be read is replaced by the next good one with a warning; more than ten, or one percent, are too many.
     Compatibility: ``label_dim`` is ours. Blanks and tabs around the label do not matter; empty lines are passed over.
     Example: -> data, label; image_data_param { source: "images.txt" batch_size: 2 new_height: 6 new_width: 6 }

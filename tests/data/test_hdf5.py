@@ -177,6 +177,56 @@ def test_a_file_larger_than_the_memory_is_shuffled(tmp_path, chunks):
     assert (done.returncode, done.stdout.split()) == (0, ["True", "True"]), done.stderr
 
 
+TALL = """
+import resource, sys
+import numpy as np
+from caffelite.data.hdf5 import *
+from caffelite.data.source import Source
+batches = Hdf5Batches([sys.argv[1]], ["data"], 16, RandomSource(1), shuffle=sys.argv[2] == "True", memory=4 << 20)
+source = Source(batches, workers=0)
+into = {name: np.empty(shape, np.float32) for name, shape in source.shapes().items()}
+with open("/proc/self/statm") as file:
+    size = int(file.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size + (32 << 20),) * 2)
+seen = []
+for _ in range(64):
+    source.next(into)
+    seen += into["data"][:, -1].astype(int).tolist()
+print(sorted(seen) == list(range(1024)), seen == list(range(1024)))
+"""
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs Linux")
+def test_chunks_taller_than_the_memory_are_read_in_parts(tmp_path, shuffle):
+    """Left to itself h5py makes chunks of thousands of rows, and a small part of each row."""
+    path = str(tmp_path / "tall.h5")
+    with h5py.File(path, "w") as file:  # 64 MiB in chunks of 4 MiB, where 32 may be taken
+        data = file.create_dataset("data", (1024, 1 << 14), np.float32, chunks=(1024, 1 << 10))
+        data[:] = np.arange(1024, dtype=np.float32)[:, np.newaxis]
+    done = subprocess.run(
+        [sys.executable, "-c", TALL, path, str(shuffle)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.split()) == (0, ["True", str(not shuffle)]), done.stderr
+
+
+def test_chunks_taller_than_the_memory_are_told_with_the_cure(write, caplog):
+    paths = write(30, chunks=15)
+    source(paths, shuffle=True, memory=480)
+    assert not caplog.records
+    source(paths, shuffle=True, memory=479)
+    assert "rows of '" in caplog.text and "read 2 times over: chunks of 15 rows, 0 MiB" in caplog.text
+    assert "h5repack" in caplog.text and "shuffle_mb: 1" in caplog.text
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_rows_of_no_numbers(tmp_path, take, shuffle):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = np.zeros((8, 0, 3))
+    (batch,) = take(source([str(tmp_path / "a.h5")], names=["x"], shuffle=shuffle), 1)
+    assert batch["x"].shape == (3, 0, 3)
+
+
 # -- what is in the rows --------------------------------------------------------------------------------
 
 
@@ -265,6 +315,36 @@ def test_datasets(write, values, text):
         file["x"] = values
     with pytest.raises(DataError, match=text):
         open_table(path, ["data", "x"])
+
+
+def test_names_that_lead_to_no_dataset(write):
+    (path,) = write(4)
+    with h5py.File(path, "a") as file:
+        file.create_group("x")
+        file["y"] = h5py.SoftLink("/nowhere")
+    for name, text in (
+        ("x", "got a group of this name"),
+        ("y", "got a link of this name that leads nowhere"),
+    ):
+        with pytest.raises(DataError, match=text):
+            open_table(path, ["data", name])
+
+
+def test_a_broken_chunk(write, take):
+    (path,) = write(64, chunks=8, compression="gzip")
+    with h5py.File(path) as file:
+        chunk = file["data"].id.get_chunk_info(5)
+    with open(path, "r+b") as file:
+        file.seek(chunk.byte_offset)
+        file.write(bytes(chunk.size))
+    rows = source(paths=[path], batch_size=8, memory=1)
+    assert labels(rows, take, 5) == list(range(40))
+    for _ in range(2):
+        with pytest.raises(
+            DataError, match="(?s)layer 'rows'.*cannot read the HDF5 file '.*': .*Fix: copy or"
+        ):
+            take(rows, 1)
+    assert rows.state()["item"] == 40
 
 
 def test_files_that_do_not_fit_each_other(write):

@@ -82,6 +82,12 @@ def test_labels_as_atoi_reads_them(write, caplog):
     assert "4 of 5 lines" in record.getMessage() and "line 1, 'a.png 3.7'" in record.getMessage()
 
 
+@pytest.mark.parametrize("label", ["2147483648", "-2147483649", "9" * 30])
+def test_labels_of_more_than_32_bits(write, label):
+    with pytest.raises(DataError, match=f"layer 'faces'.*32 bits in line 2 of '.*', got {label}"):
+        read_image_list(write(f"a.png 2147483647\nb.png {label}\n"), owner=LAYER)
+
+
 def test_paths_of_any_bytes(write):
     images = read_image_list(write(b"caf\xe9.png 1\n"))
     assert images.path(0).encode("utf-8", "surrogateescape") == b"caf\xe9.png"
@@ -172,6 +178,11 @@ def test_a_missing_first_image_is_an_error(write):
         DataError, match=r"layer 'faces'.* image 'no.png' \(line 1 of .* No such file .*looked up from"
     ):
         source((write("no.png 1\nno2.png 2"), ""))
+
+
+def test_a_path_with_a_zero_byte_is_that_of_no_image(write):
+    with pytest.raises(DataError, match="(?s)layer 'faces'.*line 1 of .*null byte"):
+        source((write("a\0.png 1\n"), ""))
 
 
 def test_sizes_that_differ(tmp_path, write, take):

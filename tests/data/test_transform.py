@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 import sys
 from types import SimpleNamespace
 
@@ -135,7 +136,11 @@ def test_force_color_and_force_gray():
     assert force_gray.image(encoded(colour)).tolist() == np.full((1, 2, 3), 9).tolist()
 
 
-@pytest.mark.parametrize("data", [b"", b"no image"])
+# A bitmap's head that promises 100,000 x 100,000 pixels, more than OpenCV takes.
+HUGE = b"BM" + struct.pack("<3I", 54, 0, 54) + struct.pack("<I2i2H6I", 40, 100000, 100000, 1, 24, *[0] * 6)
+
+
+@pytest.mark.parametrize("data", [b"", b"no image", HUGE])
 def test_images_that_do_not_decode(data):
     with pytest.raises(DataError, match="cannot be decoded"):
         Transformer(TransformParams(), Phase.TEST).image(Datum(data=data, encoded=True))

@@ -232,23 +232,43 @@ def test_a_window_belongs_to_the_image_that_it_stands_under(tmp_path):
     assert read_window_file(str(path), 0.6, 0.5).background[:, BOX].tolist() == [[1, 1, 2, 2]]
 
 
+def test_words_count_and_not_lines(tmp_path):
+    path = tmp_path / "w.txt"
+    path.write_text("\n# 0\n\na.png\n3 5\n6\n1\n1 0.5 0 1 2 3\n\n \n# 1\nb.png\n3 8 9 0\n")
+    windows = read_window_file(str(path), 0.5, 0.4)
+    assert [windows.path(i) for i in range(2)] == ["a.png", "b.png"]
+    assert windows.sizes.tolist() == [[5, 6], [8, 9]]
+    assert windows.foreground.tolist() == [[0, 1, 0, 1, 2, 3]]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("0.png\n3\n", "expected '# index' before each image in line 1 of '.*', got '0.png'"),
         (
             "# 0\na.png\n3\n4\n",
-            "expected the rest of an image's windows in line 2 of '.*', got 'the end of the file'",
+            "expected the rest of an image's windows in line 4 of '.*', got 'the end of the file'",
         ),
         (
             "# 0\na.png\n3\nfour\n4\n1\n",
-            "expected channels, height, width and number of windows, .* in line 6",
+            "expected channels, height, width and number of windows in line 6 .*, got '3 four 4 1'",
         ),
         (
             "# 0\na.png\n3\n4\n4\n1\n1 0.5 0 0 1\n",
             "expected 1 lines 'class overlap x1 y1 x2 y2' .* line 7 .*, got '1 0.5 0 0 1'",
         ),
         ("# 0\na.png\n3\n4\n4\n1\n1 x 0 0 1 1\n", "got '1 x 0 0 1 1'"),
+        ("# 0\na.png\n3\n4\n4\n-1\n", "number of windows in line 6 of '.*', got '3 4 4 -1'"),
+        *(
+            (f"# 0\na.png\n3\n4\n4\n2\n1 .5 0 0 1 1\n{line}\n", f"finite overlap, in line 8 .*, got '{line}'")
+            for line in (
+                "1 nan 0 0 1 1",
+                "1 0.5 0 0 inf 1",
+                "1 0.5 0 nan 1 1",
+                "1 0.5 0.5 0 1 1",
+                "1 0.5 0 0 4294967297 1",
+            )
+        ),
         (
             "# 0\na.png\n3\n4\n4\n1\n0 0.5 0 0 1 1\n",
             "classes above 0 for foreground .* got class 0 in image 'a.png'",
