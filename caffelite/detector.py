@@ -61,7 +61,10 @@ class Detector(Net):
         for filename, windows in images_windows:
             image = io.load_image(filename)
             for window in windows:
-                crops.append(self.transformer.preprocess(name, self.crop(image, window)))
+                try:
+                    crops.append(self.transformer.preprocess(name, self.crop(image, window)))
+                except UsageError as error:
+                    raise UsageError(f"image '{os.fspath(filename)}': {error}") from error
                 found.append({"window": window, "filename": filename})
         if crops:
             predictions = self.forward_all(None, **{name: np.stack(crops)})[self.outputs[0]]
@@ -123,7 +126,10 @@ class Detector(Net):
         inside = np.clip(box, 0, [im.shape[0], im.shape[1]] * 2)
         clip_h, clip_w = inside[2:] - inside[:2] + 1
         h, w = min(round(clip_h * scale_h), size - top), min(round(clip_w * scale_w), size - left)
-        context = _pixels(im, *(int(edge) for edge in inside))
+        ymin, xmin, ymax, xmax = map(int, inside)
+        context = im[ymin:ymax, xmin:xmax]
+        if not context.size or min(h, w) < 1:
+            raise _no_window(im, *map(int, window))
         crop = np.ones(self.crop_dims, np.float32) * self.crop_mean
         crop[top : top + h, left : left + w] = io.resize_image(context, (h, w))
         return crop
@@ -163,8 +169,12 @@ def _widened(window: np.ndarray, scale: float) -> np.ndarray:
 def _pixels(im: np.ndarray, ymin: int, xmin: int, ymax: int, xmax: int) -> np.ndarray:
     found = im[ymin:ymax, xmin:xmax]
     if min(ymin, xmin) < 0 or not found.size:
-        size = f"{im.shape[0]} x {im.shape[1]}"
-        raise UsageError(
-            f"window (ymin {ymin}, xmin {xmin}, ymax {ymax}, xmax {xmax}) is no window of the image, which is {size}"
-        )
+        raise _no_window(im, ymin, xmin, ymax, xmax)
     return found
+
+
+def _no_window(im: np.ndarray, ymin: int, xmin: int, ymax: int, xmax: int) -> UsageError:
+    size = f"{im.shape[0]} x {im.shape[1]}"
+    return UsageError(
+        f"window (ymin {ymin}, xmin {xmin}, ymax {ymax}, xmax {xmax}) is no window of the image, which is {size}"
+    )

@@ -11,9 +11,10 @@ from caffelite.cli.pictures import PICTURES, net_options, whole_numbers
 
 def _run(options: Options) -> int:
     from caffelite.classifier import Classifier
-    from caffelite.tools.classify import classify, images_of, save_array
+    from caffelite.tools.classify import array_file, classify, images_of, save_array
 
-    source, target = options.arguments
+    source = options.arguments[0]
+    target = array_file(options.arguments[1])
     files, images = images_of(source, options.text("ext"))
     classifier = Classifier(image_dims=whole_numbers(options, "images_dim"), **net_options(options))
     print("CPU mode")

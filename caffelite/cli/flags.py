@@ -48,7 +48,9 @@ class Flag:
             return self._integer(text)
         if self.choices and text not in self.choices:
             got = f"'{text}'{suggestion(text, self.choices)}"
-            raise UsageError(f"--{self.name}: expected one of {', '.join(self.choices)}, got {got}")
+            raise UsageError(
+                f"--{self.name}: expected one of {', '.join(filter(None, self.choices))}, got {got}"
+            )
         return text
 
     def _switch(self, text: str) -> bool:

@@ -8,6 +8,7 @@ the output.
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 import warnings
@@ -52,6 +53,10 @@ def command(verb: str) -> Command:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command line and returns its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(
+            errors="backslashreplace"
+        )  # a file's name may hold what the terminal cannot show
     try:
         code = _run(words)
         sys.stdout.flush()

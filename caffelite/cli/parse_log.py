@@ -8,14 +8,18 @@ from caffelite.cli.command import Command
 from caffelite.cli.flags import Flag, Options
 from caffelite.errors import UsageError
 
+_NO_DELIMITERS = '"\r\n'
+
 
 def _run(options: Options) -> int:
     from caffelite.tools.parse_log import parse_log, write_columns, write_csv
 
     log, *folder = options.arguments
     delimiter = options.text("delimiter").replace("\\t", "\t")
-    if len(delimiter) != 1:
-        raise UsageError(f"--delimiter: expected one character, got '{options.text('delimiter')}'")
+    if len(delimiter) != 1 or delimiter in _NO_DELIMITERS:
+        raise UsageError(
+            f"--delimiter: expected one character, no quote and no line's end, got {delimiter!r}"
+        )
     target = Path(*folder)
     if not target.is_dir():
         raise UsageError(f"output folder '{target}' does not exist\n  Fix: mkdir -p '{target}'")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from caffelite.cli.command import ENGINE, engine_options, no_gpu
@@ -80,6 +81,9 @@ def whole_numbers(options: Options, name: str) -> list[int] | None:
 def _number(options: Options, name: str) -> float | None:
     text = options.text(name)
     try:
-        return float(text) if text else None
+        number = float(text) if text else None
     except ValueError:
-        raise UsageError(f"--{name}: expected a number, got '{text}'") from None
+        number = math.nan
+    if number is not None and not math.isfinite(number):
+        raise UsageError(f"--{name}: expected a number, got '{text}'")
+    return number

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from caffelite.cli.command import Command, required
 from caffelite.cli.flags import Flag, Options
 from caffelite.errors import UsageError
@@ -28,12 +26,9 @@ def _run(options: Options) -> int:
 
 
 def _names(path: str) -> list[str] | None:
-    from caffelite.prototxt.binary import read_bytes
+    from caffelite.tools.lists import read_lines
 
-    if not path:
-        return None
-    lines = read_bytes(Path(path), "list").decode("utf-8", "surrogateescape").splitlines()
-    return [line.strip() for line in lines if line.strip()]
+    return [line for _, line in read_lines(path)] if path else None
 
 
 COMMAND = Command(

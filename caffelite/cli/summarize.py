@@ -5,13 +5,10 @@ from __future__ import annotations
 from caffelite.cli.command import Command
 from caffelite.cli.flags import Flag, Options
 from caffelite.prototxt.source import read_net
-
-_WIDTH = 30
+from caffelite.tools.summarize import MAX_WIDTH, summarize
 
 
 def _run(options: Options) -> int:
-    from caffelite.tools.summarize import summarize
-
     width = options.integer("w" if options.has("w") else "max-width")
     for line in summarize(read_net(options.arguments[0]), width):
         print(line)
@@ -22,8 +19,8 @@ COMMAND = Command(
     "who is connected with whom in a net, a line a layer",
     _run,
     (
-        Flag("max-width", _WIDTH, "longest column; 0: no limit", "N"),
-        Flag("w", _WIDTH, "the same", "N", hidden=True),
+        Flag("max-width", MAX_WIDTH, "longest column; 0: no limit", "N"),
+        Flag("w", MAX_WIDTH, "the same", "N", hidden=True),
     ),
     "NET",
     "Name, type, multipliers of rate and decay (x, d), bottoms, tops (in brackets if no layer takes them), "

@@ -44,7 +44,8 @@ class Classification:
                 f"not {self.input[1]}"
             )
         self.mean = image.mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
-        self.labels = read_bytes(labels, "labels").decode("utf-8", "replace").splitlines()
+        lines = read_bytes(labels, "labels").decode("utf-8", "replace").removesuffix("\n").split("\n")
+        self.labels = [line.removesuffix("\r") for line in lines]
         outputs = self.predictor.model.blob(self.output)[0].size
         if len(self.labels) != outputs:
             raise DataError(
@@ -64,10 +65,7 @@ class Classification:
             image = opencv.decode(data, color=C == 3)
         except DataError as error:
             raise DataError(f"Unable to decode image {path}: {error}") from error
-        pixels = (
-            opencv.load().resize(np.ascontiguousarray(image.transpose(1, 2, 0)), (W, H)).astype(np.float32)
-        )
-        x = pixels.reshape(H, W, C).transpose(2, 0, 1) - self.mean[:, None, None]
+        x = opencv.resize(image, H, W).astype(np.float32) - self.mean[:, None, None]
         scores = self.predictor(x)[self.output].ravel()
         order = np.argsort(-scores, kind="stable")[:best]
         return [(self.labels[number], float(scores[number])) for number in order]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from caffelite.atomic import atomic_write
+from caffelite.atomic import atomic_write, check_target
 from caffelite.classifier import Classifier
 from caffelite.data.mean import read_mean
 from caffelite.errors import DataError, MissingFileError
@@ -74,8 +74,15 @@ def load_array(path: str | Path) -> np.ndarray:
     return array
 
 
+def array_file(path: str | Path) -> Path:
+    """Where :func:`save_array` writes: ``.npy`` is added if it is missing. Raises SnapshotError if it cannot."""
+    target = Path(path)
+    target = target if target.suffix == ".npy" else Path(f"{target}.npy")
+    check_target(target)
+    return target
+
+
 def save_array(path: str | Path, array: np.ndarray) -> None:
     """Writes an array as ``.npy``, an ending that is added if it is missing. Raises SnapshotError."""
-    target = Path(path)
-    with atomic_write(target if target.suffix == ".npy" else f"{target}.npy") as file:
+    with atomic_write(array_file(path)) as file:
         np.save(file, array)

@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 
+from caffelite.atomic import check_target
 from caffelite.data.mean import compute_mean, write_mean
 from caffelite.logs.log import get_log, number
 from caffelite.tools.progress import Progress
@@ -26,6 +27,8 @@ def compute_image_mean(database: StrPath, output: StrPath = "", backend: str = "
         MissingFileError, DataError: no such database, a broken record, or images of different sizes.
         SnapshotError: the file cannot be written.
     """
+    if output:
+        check_target(output)
     progress = Progress(_EVERY, f"{_SOURCE}:85")
     _say("Starting iteration", 70)
     mean = compute_mean(database, backend.upper(), lambda _: progress.step())

@@ -16,11 +16,13 @@ from caffelite.errors import DataError, UsageError
 from caffelite.logs.log import get_log
 from caffelite.prototxt.binary import read_bytes
 from caffelite.random import RandomSource
+from caffelite.tools.lists import read_lines
 from caffelite.tools.parallel import in_order
 from caffelite.tools.progress import Progress
 from caffelite.types import Shape
 
 _EVERY = 1000
+_LINE = re.compile(r"(.*\S)[ \t]+([+-]?[0-9]{1,10})", re.DOTALL)
 _LABELS = range(-(2**31), 2**31)
 _SAME_FORMAT = {"jpeg": "jpg"}
 
@@ -76,19 +78,13 @@ def read_image_list(path: str | Path) -> list[Entry]:
         MissingFileError, DataError: no such file, an empty list, or a line of another form.
     """
     entries = []
-    for number, line in enumerate(
-        read_bytes(path, "list").decode("utf-8", "surrogateescape").splitlines(), 1
-    ):
-        if not line.strip():
-            continue
-        name, _, label = line.strip().replace("\t", " ").rpartition(" ")
-        if not name.strip() or not re.fullmatch(r"[+-]?\d+", label) or int(label) not in _LABELS:
+    for number, line in read_lines(path):
+        match = _LINE.fullmatch(line)
+        if not match or int(match[2]) not in _LABELS:
             raise DataError(
-                f"{path}:{number}: expected 'PATH LABEL' with a whole number as label, got '{line.strip()}'"
+                f"{path}:{number}: expected 'PATH LABEL' with a whole number as label (32 bits), got '{line}'"
             )
-        entries.append(Entry(name.strip(), int(label)))
-    if not entries:
-        raise DataError(f"list '{path}' is empty")
+        entries.append(Entry(match[1], int(match[2])))
     return entries
 
 
@@ -101,9 +97,7 @@ def read_picture(path: str | Path, label: int, form: ImageForm = AS_IT_IS) -> Pi
     data = read_bytes(path, "image")
     image = opencv.decode(data, color=not form.gray)
     if form.height:
-        size = (form.width, form.height)
-        resized = opencv.load().resize(np.ascontiguousarray(image.transpose(1, 2, 0)), size)
-        image = resized.reshape(form.height, form.width, -1).transpose(2, 0, 1)
+        image = opencv.resize(image, form.height, form.width)
     C, H, W = image.shape
     if not (form.encoded or form.encode_type):
         return Picture(Datum(C, H, W, image.tobytes(), label, encoded=False), image.shape)

@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from caffelite.atomic import atomic_path, atomic_write
+from caffelite.atomic import atomic_path, atomic_write, check_target
 from caffelite.errors import DataError, UsageError
 from caffelite.prototxt.binary import read_bytes
+from caffelite.tools.lists import read_lines
 
 COORDINATES = ("ymin", "xmin", "ymax", "xmax")
+
+_FAR = 2**31  # no image has so many pixels a side
 
 Windows = dict[str, list[tuple[int, ...]]]
 
@@ -34,30 +37,34 @@ def read_windows(path: str | Path) -> Windows:
     windows: Windows = {}
     for row in rows:
         try:
-            window = tuple(int(float(row[name])) for name in COORDINATES)
-        except (TypeError, ValueError, OverflowError):
-            raise DataError(
-                f"{path}:{rows.line_num}: expected four numbers, got {[row[n] for n in COORDINATES]}"
-            ) from None
+            window = tuple(_coordinate(row[name]) for name in COORDINATES)
+        except (TypeError, ValueError):
+            numbers = ", ".join(str(row[name] or "nothing") for name in COORDINATES)
+            raise DataError(f"{path}:{rows.line_num}: expected four whole numbers, got {numbers}") from None
         windows.setdefault(row["filename"], []).append(window)
     if not windows:
         raise DataError(f"'{path}' holds no windows")
     return windows
 
 
+def _coordinate(text: str) -> int:
+    """A whole number, also as ``12.0``. Raises ValueError."""
+    value = float(text)
+    if value.is_integer() and abs(value) < _FAR:
+        return int(value)
+    raise ValueError
+
+
 def read_names(path: str | Path) -> list[str]:
     """The lines of a list of images. Raises MissingFileError, and DataError for an empty list."""
-    lines = read_bytes(path, "list").decode("utf-8", "surrogateescape").splitlines()
-    names = [line.strip() for line in lines if line.strip()]
-    if not names:
-        raise DataError(f"list '{path}' is empty")
-    return names
+    return [line for _, line in read_lines(path)]
 
 
 def check_output(path: str | Path) -> None:
-    """Raises UsageError unless the name of an output file ends in ``.csv`` or ``.h5``."""
+    """Raises UsageError unless the name of an output file ends in ``.csv`` or ``.h5``, SnapshotError if none can be there."""
     if Path(path).suffix.lower() not in _WRITERS:
         raise UsageError(f"'{path}': expected a name that ends in {' or '.join(_WRITERS)}")
+    check_target(path)
 
 
 def write_detections(path: str | Path, detections: Sequence[dict[str, Any]]) -> None:
@@ -94,7 +101,8 @@ def _write_hdf5(path: str | Path, names: Sequence[str], windows: np.ndarray, sco
     import h5py
 
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-        file["filename"] = np.array(names, h5py.string_dtype())
+        written = [name.encode("utf-8", "surrogateescape") for name in names]
+        file["filename"] = np.array(written, h5py.string_dtype())
         for name, column in zip(COORDINATES, windows.T, strict=True):
             file[name] = column
         file["prediction"] = scores

@@ -63,7 +63,7 @@ def download_model_binary(folder: str | Path, report: Report | None = None) -> b
         SnapshotError: the folder cannot be written.
     """
     card = read_card(folder)
-    if card.path.exists() and is_right(card):
+    if card.path.is_file() and is_right(card):
         return False
     digest = hashlib.sha1(usedforsecurity=False)
     with atomic_write(card.path) as file:
@@ -104,7 +104,7 @@ def _chunks(url: str, report: Report | None) -> Iterator[bytes]:
                 yield chunk
                 if report:
                     report(done, size)
-    except (OSError, HTTPException) as error:  # urllib's errors and timeouts are OSErrors
+    except (OSError, HTTPException, ValueError) as error:  # urllib's errors and timeouts are OSErrors
         raise DataError(
             f"cannot download '{url}': {error}\n  Fix: check the network and the address"
         ) from error

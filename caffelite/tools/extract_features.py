@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -39,18 +40,24 @@ def extract_features(
     of the Model.
 
     Raises:
-        UsageError: not as many databases as blobs, fewer than one batch, another backend.
-        NetError, DataError: what loading net and weights raises, a blob that there is not; a database exists.
+        UsageError: not as many databases as blobs, one for two, fewer than one batch, another backend.
+        NetError, DataError: what loading net and weights raises, a net without data, a blob that there is
+            not; a database exists.
     """
     if not blobs or len(blobs) != len(databases):
         raise UsageError(
             f"expected one database for each blob, got {len(blobs)} blobs and {len(databases)} databases"
+        )
+    if len({os.path.realpath(path) for path in databases}) < len(databases):
+        raise UsageError(
+            f"expected a database of its own for each blob, got {', '.join(map(str, databases))}"
         )
     if batches < 1:
         raise UsageError(f"number of batches: expected at least 1, got {batches}")
     model = Model(net, Phase.TEST, backward=False, **options)
     with ExitStack() as stack:
         stack.callback(model.close)
+        _require_data(model)
         model.load_weights(weights)
         for blob in blobs:
             _check(model, blob)
@@ -86,11 +93,20 @@ class _Output:
             self.progress.step()
 
 
+def _require_data(model: Model) -> None:
+    """Raises NetError for a net that waits for data from outside: its features would be those of zeros."""
+    if inputs := model.graph.inputs:
+        raise NetError(
+            f"net '{model.name}': expected a data layer, got inputs {', '.join(inputs)}\n"
+            "  Fix: put a layer such as Data or ImageData in their place"
+        )
+
+
 def _check(model: Model, blob: str) -> None:
     known = list(model.graph.blobs)
     if blob not in known:
         near = suggestion(blob, known) or f"; there are {', '.join(known)}"
-        raise NetError(f"Unknown feature blob name {blob} in the network '{model.name}'{near}")
+        raise NetError(f"Unknown feature blob name '{blob}' in the network '{model.name}'{near}")
     if len(model.graph.blobs[blob].shape) > _AXES:
         raise NetError(
             f"blob '{blob}': expected at most {_AXES} axes, got shape {model.graph.blobs[blob].shape}: "

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
-from caffelite.atomic import atomic_write
+from caffelite.atomic import atomic_write, make_folder
 from caffelite.data import opencv
 from caffelite.errors import DataError, UsageError
 from caffelite.logs.log import get_log
@@ -22,12 +23,11 @@ _ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".
 
 
 def resize_and_crop(image: np.ndarray, side: int) -> np.ndarray:
-    """The middle (side, side, C) of an image (H, W, C) whose shorter side is first brought to ``side``."""
-    H, W = image.shape[:2]
-    size = (side, side * H // W) if H > W else (side * W // H, side)
-    large: np.ndarray = opencv.load().resize(image, size)
-    top, left = (large.shape[0] - side) // 2, (large.shape[1] - side) // 2
-    return large[top : top + side, left : left + side]
+    """The middle (C, side, side) of an image (C, H, W) whose shorter side is first brought to ``side``."""
+    _, H, W = image.shape
+    height, width = (side * H // W, side) if H > W else (side, side * W // H)
+    top, left = (height - side) // 2, (width - side) // 2
+    return opencv.resize(image, height, width)[:, top : top + side, left : left + side]
 
 
 def resize_and_crop_images(
@@ -42,19 +42,16 @@ def resize_and_crop_images(
     ``names``: paths below ``source``; None: all image files there. Images that cannot be read are logged.
 
     Raises:
-        UsageError: a side below 1, or one folder for both.
+        UsageError: a side below 1; a path that leads out of the folder; a place that is that of an input image.
         DataError: no images, or none that can be read.
         SnapshotError: the target cannot be written.
     """
     if side < 1:
         raise UsageError(f"output side length: expected at least 1, got {side}")
     folder, out = Path(source), Path(target)
-    if folder.resolve() == out.resolve():
-        raise UsageError(
-            f"output folder: expected another than the input folder '{source}', whose images it would replace"
-        )
+    found = list(images_below(folder)) if names is None else list(map(_below, names))
+    _check_apart(folder, out, found)
     opencv.load()
-    found = list(images_below(folder)) if names is None else list(names)
     unread, progress = [], Progress(_EVERY, _WHERE)
     done = in_order(lambda name: _one(folder / name, out / name, side), found, threads)
     for name, well in zip(found, done, strict=True):
@@ -77,18 +74,36 @@ def images_below(folder: Path) -> Iterator[str]:
             yield path.relative_to(folder).as_posix()
 
 
+def _below(name: str) -> str:
+    """The path as it is written below a folder. Raises UsageError for one that leads elsewhere."""
+    path = PurePath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise UsageError(f"'{name}': expected a path below the input folder")
+    return path.as_posix()
+
+
+def _check_apart(folder: Path, out: Path, names: Sequence[str]) -> None:
+    """Raises UsageError if an image would take the place of one that is read (one folder may lie in the other)."""
+    source, target = folder.resolve(), out.resolve()
+    inputs = {os.path.join(source, name) for name in names}
+    if clash := next((name for name in names if os.path.join(target, name) in inputs), None):
+        raise UsageError(
+            f"output folder '{out}': '{clash}' would replace an image of the input folder '{folder}'\n"
+            "  Fix: write into another folder"
+        )
+
+
 def _one(source: Path, target: Path, side: int) -> bool:
     """Whether the image could be read; then it is written."""
     try:
-        image = opencv.decode(read_bytes(source, "image"), color=True).transpose(1, 2, 0)
+        square = resize_and_crop(opencv.decode(read_bytes(source, "image"), color=True), side)
     except DataError as error:
         get_log().emit(
             "message", f"Could not open or find file {source}: {error}", _WHERE, "E", path=str(source)
         )
         return False
-    square = resize_and_crop(np.ascontiguousarray(image), side)
-    data = encode(square.transpose(2, 0, 1), target.suffix[1:], source)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    data = encode(square, target.suffix[1:], source)
+    make_folder(target.parent)
     with atomic_write(target) as file:
         file.write(data)
     return True

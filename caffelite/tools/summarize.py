@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from caffelite.errors import UsageError
 from caffelite.prototxt.source import NetSource
 
 MAX_WIDTH = 30
+_DOTS = "..."
 
 _CONVOLUTIONS = ("Convolution", "Deconvolution")
 
@@ -18,8 +20,11 @@ def summarize(source: NetSource, max_width: int = MAX_WIDTH) -> Iterator[str]:
 
     The lines are those of Caffe's script: ``(x1 d1, x2 d0)`` are the multipliers of rate and decay, ``5/2+1
     20`` is a window of 5 with stride 2, padding 1 and 20 outputs. A top that no layer takes stands in
-    brackets. Columns but the last are cut to ``max_width``; 0 cuts none.
+    brackets. Columns but the last are cut to ``max_width``; 0 cuts none. Raises UsageError for other widths
+    that leave no room for a letter and dots.
     """
+    if max_width and max_width <= len(_DOTS):
+        raise UsageError(f"max-width: expected 0 or at least {len(_DOTS) + 1}, got {max_width}")
     free = _free_tops(source.message.layer)
     rows = [_row(layer, free) for layer in source.message.layer]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -113,4 +118,4 @@ def _size(param: Any, name: str, axis: str) -> str:
 
 
 def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 3] + "..."
+    return text if len(text) <= width else text[: width - len(_DOTS)] + _DOTS

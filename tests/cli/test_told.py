@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from pathlib import Path
 
 import pytest
+
+from caffelite.cli.main import main
 
 from .conftest import NET, SOLVER, Run
 
@@ -138,6 +142,14 @@ def test_memory_that_there_is_not(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
     result = run("time", "-model", "net.prototxt")
     assert result.code == 1
     assert "GiB" in result.err and "Fix: take a smaller batch" in result.err
+
+
+def test_names_that_a_terminal_cannot_show(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    buffer = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(buffer, encoding="utf-8"))
+    assert main(["check", "latin \udcfc.prototxt"]) == 3
+    sys.stdout.flush()
+    assert rb"latin \udcfc.prototxt" in buffer.getvalue()
 
 
 def test_an_error_in_a_python_layer_says_which_layer(run: Run) -> None:

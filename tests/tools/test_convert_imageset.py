@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import filecmp
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +160,23 @@ def test_check_size(run: Run) -> None:
     )
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="such names are possible on Linux alone")
+def test_names_of_any_kind(run: Run) -> None:
+    """Blanks, what Unicode counts as a line's end, bytes that are no UTF-8; a mark and ends as of Windows."""
+    write_images("images", (4, 4, 3))
+    names = ["two  words.png", "form\x0cfeed.png", "next\u2028line.png", "latin \udcfc.png", "ü.png"]
+    for name in names:
+        os.link("images/0.png", f"images/{name}")
+    text = "".join(f"{name}\t {number}\r\n" for number, name in enumerate(names))
+    Path("list.txt").write_bytes(b"\xef\xbb\xbf" + os.fsencode(text))
+    assert read_image_list("list.txt") == [(name, number) for number, name in enumerate(names)]
+    assert run("convert_imageset images/ list.txt out").code == 0
+    assert [key for key, _ in records("out")] == [
+        os.fsencode(f"{number:08d}_{name}").decode("utf-8", "backslashreplace")
+        for number, name in enumerate(names)
+    ]
+
+
 def test_a_database_that_is_there_is_refused(run: Run) -> None:
     make()
     assert run("convert_imageset images/ list.txt out").code == 0
@@ -168,7 +187,7 @@ def test_a_database_that_is_there_is_refused(run: Run) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("0.png", "expected 'PATH LABEL' with a whole number as label, got '0.png'"),
+        ("0.png", "expected 'PATH LABEL' with a whole number as label (32 bits), got '0.png'"),
         ("0.png 1.5", "got '0.png 1.5'"),
         ("0.png cat", "got '0.png cat'"),
         ("0.png 99999999999", "got '0.png 99999999999'"),

@@ -61,6 +61,7 @@ def test_mean_of_a_leveldb_without_a_file(run: Run, flag: str) -> None:
             "item '00000001' of 'db': expected an image of shape (1, 2, 2) as before, got (1, 3, 2)",
         ),
         ("mean -backend leveldb db out", 3, "an LMDB"),
+        ("mean db absent/out", 1, "cannot write 'absent"),
         ("mean", 2, "expected DATABASE [OUT.binaryproto]"),
         ("mean -backend x db", 2, "lmdb, leveldb, got 'x'"),
     ],
@@ -90,9 +91,16 @@ layer { name: "ip" type: "InnerProduct" bottom: "conv" top: "ip"
 """
 
 
+DEPLOY = NET[NET.index('layer { name: "conv"') :]
+
+
 @pytest.fixture
 def model() -> Model:
-    """A net with weights in ``net.caffemodel`` and three images."""
+    """A net with weights in ``net.caffemodel`` and three images; the same with an input in ``deploy.prototxt``."""
+    shape = "input_param { shape { dim: 2 dim: 1 dim: 2 dim: 4 } }"
+    Path("deploy.prototxt").write_text(
+        f'layer {{ name: "data" type: "Input" top: "data" {shape} }}\n{DEPLOY}'
+    )
     make_database("db", *RNG.integers(0, 256, (3, 1, 2, 4), np.uint8))
     Path("net.prototxt").write_text(NET)
     model = Model("net.prototxt", seed=1)
@@ -130,8 +138,10 @@ def test_features_into_leveldb(run: Run, model: Model) -> None:
 @pytest.mark.parametrize(
     ("line", "code", "message"),
     [
-        ("net.caffemodel net.prototxt ipp db2 1 lmdb", 2, "Unknown feature blob name ipp in the network"),
+        ("net.caffemodel net.prototxt ipp db2 1 lmdb", 2, "Unknown feature blob name 'ipp' in the network"),
         ("net.caffemodel net.prototxt ip,conv db2 1 lmdb", 2, "got 2 blobs and 1 databases"),
+        ("net.caffemodel net.prototxt ip,conv db2,./db2 1 lmdb", 2, "a database of its own for each blob"),
+        ("net.caffemodel deploy.prototxt ip db2 1 lmdb", 2, "expected a data layer, got inputs data"),
         ("net.caffemodel net.prototxt ip db2 0 lmdb", 2, "number of batches: expected at least 1, got 0"),
         (
             "net.caffemodel net.prototxt ip db2 x lmdb",

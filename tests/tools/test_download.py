@@ -126,5 +126,19 @@ def test_cards_that_say_too_little(run: Run, text: str, message: str) -> None:
     assert result.code == 3 and message in result.err and "readme.md" in result.err
 
 
+@pytest.mark.parametrize("url", ["http://[x/", "http://x y/", "http://127.0.0.1:1/ü", "file:"])
+def test_addresses_that_are_none(run: Run, url: str) -> None:
+    make_card(url)
+    result = run("download model")
+    assert result.code == 3 and f"cannot download '{url}'" in result.err
+
+
+def test_a_folder_where_the_file_belongs(run: Run) -> None:
+    make_card(make_source())
+    Path("model/net.caffemodel").mkdir()
+    result = run("download model")
+    assert result.code == 1 and "cannot write 'model" in result.err
+
+
 def test_no_card(run: Run) -> None:
     assert "readme 'readme.md' does not exist" in run("download .").err

@@ -89,6 +89,12 @@ def test_columns_are_cut(run: Run, flag: str) -> None:
     assert "SoftmaxWithLoss" not in out and "Softmax..." in out
 
 
+@pytest.mark.parametrize("width", ["3", "-1"])
+def test_columns_without_room(run: Run, width: str) -> None:
+    result = run(f"summarize net.prototxt --max-width={width}")
+    assert result.code == 2 and f"max-width: expected 0 or at least 4, got {width}" in result.err
+
+
 def test_other_layers() -> None:
     net = parse_net(
         'layer { name: "p" type: "Python" top: "a" python_param { module: "m" layer: "L" } }\n'

@@ -225,7 +225,8 @@ def test_what_is_missing_is_told(run: Run) -> None:
     write(LOG)
     result = run("parse_log train.log absent")
     assert result.code == 2 and "mkdir -p 'absent'" in result.err
-    assert run("parse_log train.log . --delimiter ab").code == 2
+    for wrong in ("ab", "", '"', "\n"):
+        assert run("parse_log train.log . --delimiter", wrong).code == 2
 
 
 def test_our_own_logs(run: Run) -> None:

@@ -122,6 +122,8 @@ def test_many_images_go_in_parts(images: list[Path]) -> None:
         ),
         (f"classify {MODEL} bad.npy out.npy", 3, "'bad.npy' is no array of numbers"),
         (f"classify {MODEL} --gpu images/0.png out.npy", 5, "--gpu: this build has the CPU engine only"),
+        (f"classify {MODEL} --raw_scale nan images/0.png out.npy", 2, "expected a number, got 'nan'"),
+        (f"classify {MODEL} images/0.png absent/out.npy", 1, "cannot write 'absent"),
         (f"classify {MODEL} --images_dim 4,4 images/0.png out.npy", 2, "crop"),
     ],
 )
@@ -260,8 +262,17 @@ def test_selective_search(run: Run) -> None:
         (
             "--crop_mode list words.csv out.csv",
             3,
-            "words.csv:3: expected four numbers, got ['1', '2', 'x', '4']",
+            "words.csv:3: expected four whole numbers, got 1, 2, x, 4",
         ),
+        ("--crop_mode list half.csv out.csv", 3, "half.csv:2: expected four whole numbers, got 1.5, 2, 3, 4"),
+        ("--crop_mode list far.csv out.csv", 3, "far.csv:2: expected four whole numbers, got 1e30, 2, 3, 4"),
+        ("--crop_mode list outside.csv out.csv", 2, "image 'images/0.png': window (ymin 500"),
+        (
+            "--crop_mode list large.csv out.csv",
+            2,
+            "image 'images/0.png': window (ymin -1, xmin -1, ymax 9999",
+        ),
+        ("--crop_mode list in.csv absent/out.csv", 1, "cannot write 'absent"),
         ("--crop_mode list none.csv out.csv", 3, "'none.csv' holds no windows"),
         ("--crop_mode list absent.csv out.csv", 3, "list of windows 'absent.csv' does not exist"),
         ("--crop_mode grid in.csv out.csv", 2, "expected one of selective_search, list, got 'grid'"),
@@ -275,6 +286,14 @@ def test_what_cannot_be_detected(run: Run, images: list[Path], line: str, code: 
     Path("short.csv").write_text("filename,ymin,xmin,ymax\na,1,2,3\n")
     Path("words.csv").write_text(f"{head}\na,1,2,3,4\nb,1,2,x,4\n")
     Path("none.csv").write_text(f"{head}\n")
+    rows = {
+        "half": "a,1.5,2,3,4",
+        "far": "a,1e30,2,3,4",
+        "outside": "images/0.png,500,500,510,510",
+        "large": "images/0.png,-1,-1,9999,9999",
+    }
+    for name, row in rows.items():
+        Path(f"{name}.csv").write_text(f"{head}\n{row}\n")
     result = run(f"detect {MODEL} --context_pad 2 {line}")
     assert result.code == code and message in result.err
     assert not list(Path().glob("out.*"))
@@ -285,10 +304,9 @@ def test_what_cannot_be_detected(run: Run, images: list[Path], line: str, code: 
 
 def test_images_are_scaled_by_their_shorter_side_and_cropped() -> None:
     image = np.repeat(np.arange(0, 200, 10, dtype=np.uint8), 30).reshape(20, 10, 3)
-    for turned in (image, image.transpose(1, 0, 2)):
-        square = resize_and_crop(np.ascontiguousarray(turned), 10)
-        lines = square if turned is image else square.transpose(1, 0, 2)
-        np.testing.assert_array_equal(lines, image[5:15])
+    for order in ((2, 0, 1), (2, 1, 0)):
+        square = resize_and_crop(image.transpose(order), 10)
+        np.testing.assert_array_equal(square, image[5:15].transpose(order))
 
 
 def test_a_folder_of_images(run: Run) -> None:
@@ -315,11 +333,36 @@ def test_a_list_of_images(run: Run) -> None:
     assert [path.name for path in Path("out").iterdir()] == ["1.png"]
 
 
+@pytest.mark.parametrize("name", ["/etc/hostname", "../0.png", "n/../../0.png"])
+def test_a_list_cannot_lead_out_of_the_folders(run: Run, name: str) -> None:
+    """An absolute path would be both what is read and what is written."""
+    write_images("in", (4, 4, 3))
+    Path("list").write_text(f"{name}\n")
+    result = run("resize --input list --input_folder in --output_folder out")
+    assert result.code == 2 and f"'{name}': expected a path below the input folder" in result.err
+
+
+def test_images_that_are_read_stay(run: Run) -> None:
+    """One folder may lie in the other as long as no image takes another's place."""
+    write_images("in", (12, 10, 3))
+    write_images("in/small", (12, 10, 3))
+    before = Path("in/small/0.png").read_bytes()
+    result = run("resize --input_folder in --output_folder in/small --output_side_length 4")
+    assert result.code == 2 and "'0.png' would replace an image of the input folder 'in'" in result.err
+    assert Path("in/small/0.png").read_bytes() == before
+    assert run("resize --input_folder in --output_folder in/other --output_side_length 4").code == 0
+    assert sorted(str(path) for path in Path("in/other").rglob("*.png")) == [
+        str(Path("in/other/0.png")), str(Path("in/other/small/0.png")),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("line", "code", "message"),
     [
         ("--input_folder in", 2, "Need a folder to write to."),
-        ("--input_folder in --output_folder in", 2, "expected another than the input folder"),
+        ("--input_folder in --output_folder file", 1, "cannot make the folder 'file'"),
+        ("--input_folder in --output_folder out --input nothing", 3, "list 'nothing' is empty"),
+        ("--input_folder in --output_folder in", 2, "would replace an image of the input folder"),
         ("--input_folder in --output_folder out --output_side_length 0", 2, "expected at least 1, got 0"),
         ("--input_folder absent --output_folder out", 3, "input folder 'absent' does not exist"),
         ("--input_folder empty --output_folder out", 3, "none of 0 images below 'empty' could be read"),
@@ -329,6 +372,8 @@ def test_a_list_of_images(run: Run) -> None:
 def test_what_cannot_be_resized(run: Run, line: str, code: int, message: str) -> None:
     write_images("in", (4, 4, 3))
     Path("empty").mkdir()
+    Path("file").touch()
+    Path("nothing").touch()
     result = run(f"resize {line}")
     assert result.code == code and message in result.err
 
