@@ -215,4 +215,4 @@ def by_class(
     (objects,) = np.nonzero(labels > 0)
     targets[objects, labels[objects]] = codes[objects]
     inside[objects, labels[objects]] = inside_weights
-    return targets.reshape(len(labels), -1), inside.reshape(len(labels), -1)
+    return targets.reshape(len(labels), 4 * classes), inside.reshape(len(labels), 4 * classes)
