@@ -83,7 +83,15 @@ def read_bytes(path: str) -> bytes:
 
 
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """An image (C, H, W) of uint8 in another size, by OpenCV's bilinear interpolation, without smoothing."""
-    resized = load().resize(np.ascontiguousarray(image.transpose(1, 2, 0)), (width, height))
+    """An image (C, H, W) of uint8 in another size, by OpenCV's bilinear interpolation, without smoothing.
+
+    Raises:
+        BadRecordError: it cannot have this size (there is no memory for it, or a side has 2^31 pixels).
+    """
+    cv2 = load()
+    try:
+        resized = cv2.resize(np.ascontiguousarray(image.transpose(1, 2, 0)), (width, height))
+    except cv2.error as error:
+        raise BadRecordError(f"it cannot be resized to {height} x {width}: {error.err or error}") from error
     pixels: np.ndarray = resized.reshape(height, width, -1).transpose(2, 0, 1)
     return pixels
