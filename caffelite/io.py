@@ -224,6 +224,7 @@ class Transformer:
             self._check_axes(in_, y)
             y = y.transpose(self.transpose[in_])
         if in_ in self.channel_swap:
+            self._check_channels(in_, len(y))
             y = y[list(self.channel_swap[in_])]
         if in_ in self.raw_scale:
             y *= self.raw_scale[in_]
@@ -267,6 +268,8 @@ class Transformer:
                 "Channel swap needs to have the same number of dimensions as the input channels. "
                 f"Expected {self._shape(in_)[1]}, got {tuple(order)}"
             )
+        if not all(-len(order) <= channel < len(order) for channel in order):
+            raise UsageError(f"Channel swap: expected channels 0 to {len(order) - 1}, got {tuple(order)}")
         self.channel_swap[in_] = order
 
     def set_raw_scale(self, in_: str, scale: float) -> None:
@@ -298,6 +301,13 @@ class Transformer:
             near = suggestion(in_, self.inputs)
             raise UsageError(f"{in_} is not one of the net inputs: {dict(self.inputs)}{near}")
         return tuple(int(dim) for dim in self.inputs[in_])
+
+    def _check_channels(self, in_: str, channels: int) -> None:
+        if max(self.channel_swap[in_], default=-1) >= channels:
+            order = tuple(self.channel_swap[in_])
+            raise UsageError(
+                f"input '{in_}': expected the channels {order} in an image, got {channels} of them"
+            )
 
     def _check_axes(self, in_: str, y: np.ndarray) -> None:
         if y.ndim != len(self.transpose[in_]):

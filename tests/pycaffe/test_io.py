@@ -362,3 +362,15 @@ def test_transformer_refuses() -> None:
         UsageError, match=r"input 'data': expected an image of shape \(H, W, K\), got \(4, 5\)"
     ):
         t.preprocess("data", np.zeros((4, 5)))
+
+
+def test_channels_that_are_not_there() -> None:
+    t = io.Transformer({"data": (1, 3, 4, 5)})
+    t.set_transpose("data", (2, 0, 1))
+    with pytest.raises(UsageError, match=r"expected channels 0 to 2, got \(2, 1, 3\)"):
+        t.set_channel_swap("data", (2, 1, 3))
+    t.set_channel_swap("data", (2, 1, 0))
+    with pytest.raises(
+        UsageError, match=r"input 'data': expected the channels \(2, 1, 0\) in an image, got 1"
+    ):
+        t.preprocess("data", np.zeros((4, 5, 1)))
