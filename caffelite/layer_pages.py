@@ -172,9 +172,12 @@ def index() -> str:
 
 
 def _markdown(text: str) -> str:
-    """Docstring text, indented formulas left as they are."""
-    lines = text.replace("``", "`").splitlines()
-    return "\n".join(line if line.startswith("    ") else line.replace("*", r"\*") for line in lines)
+    """Docstring text in which a ``*`` is no emphasis; code and indented formulas are left as they are."""
+    parts = text.replace("``", "`").split("`")  # every second one is code
+    parts[::2] = [
+        re.sub(r"^(?!    ).*$", lambda line: line[0].replace("*", r"\*"), p, flags=re.M) for p in parts[::2]
+    ]
+    return "`".join(parts)
 
 
 def _marks(cls: type[Layer], told: dict[str, str]) -> Iterator[str]:

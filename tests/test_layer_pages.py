@@ -67,3 +67,17 @@ def test_a_layer_without_an_example() -> None:
 
     with pytest.raises(NetError, match="Some: its docstring has no line 'Example:'"):
         layer_pages.example(Some)
+
+
+def test_stars_are_no_emphasis() -> None:
+    class Starred(Layer):
+        """Gives a * b * c, of ``f(*shape)`` and ``g(
+        *more)``:
+
+            y = a * b
+
+        Example: x (2, 3)
+        """
+
+    text = layer_pages._markdown(layer_pages.sections(Starred)[""])
+    assert text == "Gives a \\* b \\* c, of `f(*shape)` and `g(\n*more)`:\n\n    y = a * b"
