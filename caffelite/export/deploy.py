@@ -180,15 +180,12 @@ def _make_answer(layer: Any, entries: list[Entry], result: Deployed) -> None:
         "prob" if losses == 1 and "prob" not in names else f"{layer.top[0] if layer.top else layer.name}_prob"
     )
     top = layer.top[1] if len(layer.top) > 1 else top
-    kind, layer.type = layer.type, _ANSWERS[layer.type]
-    result.notes.append(f"layer '{layer.name}' ({kind}) became a {layer.type} with output '{top}'")
-    if kind == "InfogainLoss":
-        layer.softmax_param.axis = layer.infogain_loss_param.axis
-    bottom = layer.bottom[0]
-    for field_ in ("bottom", "top", "loss_weight", "propagate_down"):
-        layer.ClearField(field_)
-    layer.bottom.append(bottom)
-    layer.top.append(top)
+    answer = type(layer)(name=layer.name, type=_ANSWERS[layer.type], bottom=layer.bottom[:1], top=[top])
+    result.notes.append(f"layer '{layer.name}' ({layer.type}) became a {answer.type} with output '{top}'")
+    axis = layer.infogain_loss_param if layer.type == "InfogainLoss" else layer.softmax_param
+    if answer.type == "Softmax":
+        answer.softmax_param.axis = axis.axis
+    layer.CopyFrom(answer)
 
 
 def _check_reads(entries: list[Entry], kept: list[Entry]) -> None:

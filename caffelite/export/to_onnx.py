@@ -119,7 +119,7 @@ def _report(subject: Subject, made: _Made, target: Path, tolerance: float) -> Re
         operators=len(draft.ops),
         inputs={tensor.name: dims[tensor] for tensor in draft.inputs},
         outputs={tensor.name: dims[tensor] for tensor in draft.outputs},
-        notes=[*subject.deployed.notes, *draft.notes, *_unread(subject.model.graph, draft)],
+        notes=[*subject.deployed.notes, *draft.notes, *_left_out(subject.model.graph, draft)],
         tolerance=tolerance,
     )
 
@@ -161,6 +161,9 @@ def _blame(
     return "no single layer differs by that much: rounding adds up"
 
 
-def _unread(graph: Graph, draft: Draft) -> list[str]:
+def _left_out(graph: Graph, draft: Draft) -> list[str]:
     there = {tensor.name for tensor in draft.inputs}
-    return [f"input '{name}' is left out: nothing reads it" for name in graph.inputs if name not in there]
+    unread = [f"input '{name}' is left out: nothing reads it" for name in graph.inputs if name not in there]
+    written = [name for name in graph.outputs if name in graph.inputs and graph.blobs[name].version]
+    fix = "give the last layer that writes it a top of its own"
+    return unread + [f"'{name}' is an input, and no output as well: {fix}" for name in written]

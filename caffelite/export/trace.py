@@ -47,7 +47,7 @@ def trace(
                 tensor.shape, tensor.dims = value.shape, result.dims[value]
     if refusals:
         raise ExportError(_listed(graph, refusals))
-    _name_blobs(owners)
+    _name_blobs(owners, result.draft.inputs)
     for name in outputs:
         _add_output(result, graph.blobs[name])
     result.draft.prune()
@@ -90,11 +90,15 @@ def _arguments(form: Form, node: Node, params: Mapping[str, list[Param]], result
     return {name: known[name] for name in argument_names(form) if name in known}
 
 
-def _name_blobs(owners: dict[Tensor, Value]) -> None:
-    """A tensor has its blob's name; the versions of a blob before its last carry a number: ``ip1@0``."""
-    last = {value.name: tensor for tensor, value in owners.items()}
+def _name_blobs(owners: dict[Tensor, Value], inputs: Sequence[Tensor]) -> None:
+    """A tensor has its blob's name; other versions of the blob carry a number: ``ip1@0``.
+
+    The version with the plain name is the last one, but of an input that is written over the input itself.
+    """
+    plain = {value.name: tensor for tensor, value in owners.items()}
+    plain |= {owners[tensor].name: tensor for tensor in inputs}
     for tensor, value in owners.items():
-        tensor.name = value.name if last[value.name] is tensor else str(value)
+        tensor.name = value.name if plain[value.name] is tensor else str(value)
 
 
 def _add_output(result: Trace, value: Value) -> None:

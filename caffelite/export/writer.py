@@ -13,7 +13,7 @@ Bottoms are tensors with a ``shape`` (lists for ``x*``, None for absent ones); p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from caffelite.errors import CaffeliteError
@@ -84,6 +84,11 @@ class Writer:
         """Raises Inexpressible if the first axis of the inputs may have any size."""
         if self.symbolic:
             raise self.refuse("the batch must be fixed for it")
+
+    def fixed(self, x: Tensor, axes: Iterable[int], what: str = "counts places along") -> None:
+        """Raises Inexpressible if the size of a bottom along one of these axes follows a batch of any size."""
+        if any(x.dims[axis] == -1 for axis in axes):
+            raise self.refuse(f"it {what} the batch, which must therefore be fixed")
 
     # -- what many forms need ---------------------------------------------------------------------------
 

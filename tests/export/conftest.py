@@ -46,6 +46,11 @@ def ops_of(path: Path) -> Counter[str]:
 
 
 @pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "net.onnx"
+
+
+@pytest.fixture
 def agree(tmp_path: Path) -> Callable[..., Counter[str]]:
     """``agree("ReLU")`` exports a layer, runs it beside the reference engine, and returns its operators."""
     import onnx

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -12,48 +11,16 @@ import pytest
 
 import caffelite
 from caffelite import export
-from caffelite.errors import DataError, ExportError, SnapshotError, UsageError
+from caffelite.errors import ExportError, SnapshotError, UsageError
 from caffelite.export.check import Session
 from caffelite.export.forms import form_types
 from caffelite.export.writer import Writer
 from caffelite.layers.base import Layer
 from caffelite.layers.registry import layer_types, register
-from caffelite.model import Model
 from caffelite.prototxt.source import parse_net
-from caffelite.types import Phase
 
-from .conftest import one_layer, randomize
-
-INPUT = (
-    'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 6 dim: 5 } } }\n'
-)
-CONV = (
-    'layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param { num_output: 4 kernel_size: 3 } }\n'
-    'layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }\n'
-)
-FC = 'layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc" inner_product_param { num_output: 5 } }\n'
-DROP = 'layer { name: "drop" type: "Dropout" bottom: "fc" top: "fc" }\n'
-PROB = 'layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }\n'
-DEPLOY = 'name: "small"\n' + INPUT + CONV + FC + DROP + PROB
-TRAIN_VAL = (
-    'name: "small"\n'
-    'layer { name: "db" type: "Data" top: "data" top: "label" data_param { source: "none" batch_size: 2 backend: LMDB } include { phase: TEST } }\n'
-    'layer { name: "db" type: "Data" top: "data" top: "label" data_param { source: "none" batch_size: 9 backend: LMDB } include { phase: TRAIN } }\n'
-    + CONV + FC + DROP
-    + 'layer { name: "accuracy" type: "Accuracy" bottom: "fc" bottom: "label" top: "accuracy" include { phase: TEST } }\n'
-    'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc" bottom: "label" top: "loss" }\n'
-)  # fmt: skip
-
-
-def model(text: str = DEPLOY, **options: object) -> Model:
-    made = Model(parse_net(text, "net.prototxt"), Phase.TEST, seed=0, **options)  # type: ignore[arg-type]
-    randomize(made)
-    return made
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "net.onnx"
+from .conftest import one_layer
+from .nets import CONV, DEPLOY, INPUT, model
 
 
 def sizes(info: onnx.ValueInfoProto) -> tuple[object, ...]:
@@ -104,6 +71,31 @@ def test_outputs_in_caffes_order_with_their_names(path):
     text += 'layer { name: "same" type: "Dropout" bottom: "m" top: "k" }'
     report = export.onnx(model(text), None, path)
     assert list(report.outputs) == [output.name for output in onnx.load(path).graph.output] == ["a", "k", "z"]
+
+
+def test_an_input_that_is_written_in_place_keeps_its_name(path):
+    text = "".join(
+        f'layer {{ name: "{type_}" type: "{type_}" bottom: "data" top: "data" }}\n'
+        for type_ in ("ReLU", "Sigmoid", "Dropout")
+    )
+    report = export.onnx(model(INPUT + text + CONV), None, path)
+    assert list(report.inputs) == ["data"] and list(report.outputs) == ["conv"] and report.ok
+    made = onnx.load(path)
+    assert [node.output[0] for node in made.graph.node][:2] == ["data@1", "data@2"]
+    props = {prop.key: prop.value for prop in made.metadata_props}
+    assert json.loads(props["caffe.blobs"]) == {"data": "data@2"}
+    assert not report.notes
+
+
+def test_an_input_that_is_written_in_place_is_no_output(path):
+    text = INPUT + 'layer { name: "in" type: "Input" top: "b" input_param { shape { dim: 2 } } }\n'
+    text += 'layer { name: "r" type: "ReLU" bottom: "b" top: "b" }\n'
+    report = export.onnx(model(text + CONV), None, path)
+    assert list(report.outputs) == ["conv"]
+    assert (
+        "'b' is an input, and no output as well: give the last layer that writes it a top of its own"
+        in report.notes
+    )
 
 
 def test_shared_weights_are_stored_once(path):
@@ -186,6 +178,20 @@ def test_sizes_with_a_factor_and_a_fixed_batch(path):
             'type: "Slice" top: "m" slice_param { axis: 0 }',
             "the batch must be fixed: with another number of items",
         ),
+        *(
+            (
+                f'type: "Permute" permute_param {{ order: 1 order: 2 order: 3 order: 0 }} }} '
+                f'layer {{ name: "m" bottom: "l" top: "m" {layer}',
+                "it counts places along the batch, which must therefore be fixed",
+            )
+            for layer in (
+                'type: "Pooling" pooling_param { kernel_size: 2 }',
+                'type: "SPP" spp_param { pyramid_height: 1 }',
+                'type: "Interp" interp_param { zoom_factor: 2 }',
+                'type: "ArgMax"',
+                'type: "ArgMax" argmax_param { axis: 3 out_max_val: true }',
+            )
+        ),
     ],
 )
 def test_nets_that_fix_their_batch(path, layer, words):
@@ -208,95 +214,6 @@ def test_an_input_without_a_size(path):
     with pytest.raises(ExportError, match=r"input 'd' of layer 'd' has no size\n.*--shape d=1,3,224,224"):
         export.onnx(net, None, path)
     assert export.onnx(net, None, path, shapes={"d": (4, 2)}).outputs == {"s": (4, 2)}
-
-
-# -- training files ---------------------------------------------------------------------------------------------
-
-
-def test_a_training_file(path):
-    report = export.onnx(parse_net(TRAIN_VAL), None, path, shapes={"data": (3, 3, 6, 5)})
-    assert report.inputs == {"data": (3, 3, 6, 5)} and report.outputs == {"prob": (3, 5)}
-    assert report.notes == [
-        "layer 'db' (Data) became inputs: 'data', 'label'",
-        "layer 'accuracy' (Accuracy) is left out",
-        "layer 'loss' (SoftmaxWithLoss) became a Softmax with output 'prob'",
-        "no weights were given: they have their initial values",
-        "input 'label' is left out: nothing reads it",
-    ]
-
-
-def test_a_training_file_without_its_data(path):
-    with pytest.raises(
-        DataError, match=r"'none' does not exist(.|\n)*; or tell the sizes of the data \(--shape"
-    ):
-        export.onnx(parse_net(TRAIN_VAL), None, path)
-
-
-def test_a_living_training_net_gives_its_weights(path):
-    text = TRAIN_VAL.replace('"Data"', '"DummyData"').replace(
-        'data_param { source: "none" batch_size: 2 backend: LMDB }',
-        "dummy_data_param { shape { dim: 2 dim: 3 dim: 6 dim: 5 } shape { dim: 2 } }",
-    )
-    living = model(text, engine="reference", precision="float64")
-    export.onnx(living, None, path)
-    weights = {
-        tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer
-    }
-    np.testing.assert_array_equal(weights["fc.0"], living.params["fc"][0].data.astype(np.float32))
-
-
-def test_a_pycaffe_net(path):
-    net = caffelite.Net(str(write(path.with_name("net.prototxt"), DEPLOY)), caffelite.TEST)
-    assert export.onnx(net, None, path).ok
-
-
-def write(path: Path, text: str) -> Path:
-    path.write_text(text)
-    return path
-
-
-@pytest.mark.parametrize(
-    ("loss", "outputs"),
-    [
-        ('type: "EuclideanLoss" bottom: "fc" bottom: "label"', ["fc"]),
-        ('type: "SigmoidCrossEntropyLoss" bottom: "fc" bottom: "label"', ["prob"]),
-        ('type: "SoftmaxWithLoss" bottom: "fc" bottom: "label" top: "p"', ["p"]),
-        ('type: "HingeLoss" bottom: "fc" bottom: "label"', ["fc"]),
-    ],
-)
-def test_losses_leave_what_they_judge(path, loss, outputs):
-    label = 'layer { name: "l" type: "Input" top: "label" input_param { shape { dim: 2 dim: 5 } } }\n'
-    if "Softmax" in loss or "Hinge" in loss:
-        label = label.replace(" dim: 5", "")
-    kind, _, rest = loss.partition(" bottom")
-    text = INPUT + label + CONV + FC + f'layer {{ name: "loss" {kind} top: "loss" bottom{rest} }}'
-    assert list(export.onnx(model(text), None, path).outputs) == outputs
-
-
-def test_two_losses(path):
-    heads = "".join(
-        f'layer {{ name: "loss{i}" type: "SoftmaxWithLoss" bottom: "fc" bottom: "label" top: "loss{i}" }}\n'
-        for i in "12"
-    )
-    label = 'layer { name: "l" type: "Input" top: "label" input_param { shape { dim: 2 } } }\n'
-    report = export.onnx(model(INPUT + label + CONV + FC + heads), None, path)
-    assert list(report.outputs) == ["loss1_prob", "loss2_prob"]
-
-
-def test_a_layer_that_reads_a_loss(path):
-    label = 'layer { name: "l" type: "Input" top: "label" input_param { shape { dim: 2 dim: 5 } } }\n'
-    loss = 'layer { name: "loss" type: "EuclideanLoss" bottom: "fc" bottom: "label" top: "loss" }\n'
-    twice = 'layer { name: "twice" type: "Power" bottom: "loss" top: "twice" power_param { scale: 2 } }'
-    with pytest.raises(
-        ExportError, match=r"layer 'twice' \(Power\) .*reads 'loss' of layer 'loss' \(EuclideanLoss\)"
-    ):
-        export.onnx(model(INPUT + label + CONV + FC + loss + twice), None, path)
-
-
-def test_nothing_left(path):
-    net = parse_net(INPUT + 'layer { name: "hush" type: "Silence" bottom: "data" }')
-    with pytest.raises(ExportError, match="nothing is left to export"):
-        export.onnx(net, None, path)
 
 
 # -- refusals ---------------------------------------------------------------------------------------------------

@@ -43,16 +43,14 @@ def concat(to: Writer, x: list[Tensor]) -> Tensor:
 def slice_(to: Writer, x: Tensor) -> list[Tensor]:
     if len(to.tops) == 1:
         return [x]
-    if x.dims[to.layer.along] == -1:
-        raise to.refuse("it cuts the batch, which must therefore be fixed")
+    to.fixed(x, [to.layer.along], "cuts")
     return to.ops("Split", len(to.tops), x, to.layer.sizes, axis=to.layer.along)
 
 
 @form("Crop")
 def crop(to: Writer, x: Tensor, like: Tensor) -> Tensor:
     cut = [i for i, part in enumerate(to.layer.window) if (part.start, part.stop) != (0, x.known[i])]
-    if any(x.dims[i] == -1 for i in cut):
-        raise to.refuse("it crops the batch, which must therefore be fixed")
+    to.fixed(x, cut, "crops")
     if not cut:
         return x
     starts, ends = [to.layer.window[i].start for i in cut], [to.layer.window[i].stop for i in cut]
@@ -72,8 +70,10 @@ def arg_max(to: Writer, x: Tensor) -> Tensor:
         if to.p.top_k == 1 and not to.p.out_max_val:
             index = to.op("ArgMax", x, axis=axis, keepdims=1, select_last_index=1)
             return to.cast(index, "float32")
+        to.fixed(x, [axis])
         values, index = _largest(to, x, axis, x.known[axis])
         return values if to.p.out_max_val else index
+    to.fixed(x, range(1, len(x.known)))
     flat = to.op("Flatten", x, axis=1)
     values, index = _largest(to, flat, 1, _items(x))
     rows = to.op("Unsqueeze", index, (1,))
@@ -104,12 +104,14 @@ def permute(to: Writer, x: Tensor) -> Tensor:
 @form("ShuffleChannel")
 def shuffle_channel(to: Writer, x: Tensor) -> Tensor:
     group = to.p.group
+    to.fixed(x, [1])
     dealt = to.reshape(x, (0, group, x.known[1] // group, -1))
     return to.like_top(to.op("Transpose", dealt, perm=[0, 2, 1, 3]))
 
 
 @form("Reorg")
 def reorg(to: Writer, x: Tensor) -> Tensor:
+    to.fixed(x, (1, 2, 3))
     inner = to.reshape(x, (0, *to.layer.inner[1:]))
     return to.like_top(to.op("Transpose", inner, perm=list(to.layer.order)))
 

@@ -18,15 +18,17 @@ _LOWEST = -3.4028234663852886e38  # -FLT_MAX, what Caffe gives for a window with
 
 @form("Pooling")
 def pooling(to: Writer, x: Tensor) -> Tensor | list[Tensor]:
+    if len(to.tops) == 1 and to.p.global_pooling and to.layer.method in _GLOBAL:
+        return to.op(_GLOBAL[to.layer.method], x)
+    to.fixed(x, range(2, len(x.known)))
     if len(to.tops) > 1:
         return _max_and_mask(to, x, to.layer.windows)
-    if to.p.global_pooling and to.layer.method in _GLOBAL:
-        return to.op(_GLOBAL[to.layer.method], x)
     return _METHODS[to.layer.method](to, x, to.layer.windows)
 
 
 @form("SPP")
 def spp(to: Writer, x: Tensor) -> Tensor:
+    to.fixed(x, range(2, len(x.known)))
     pool = _METHODS[enum_name(to.p, "pool")]
     levels = [pool(to, x, windows) for windows in to.layer.levels]
     if len(levels) == 1:

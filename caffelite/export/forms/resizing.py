@@ -15,6 +15,7 @@ _HALF = 0.5  # a runtime cuts size * factor to a whole number; this keeps it on 
 
 @form("Interp")
 def interp(to: Writer, x: Tensor) -> Tensor:
+    to.fixed(x, (2, 3))
     rows, columns = to.layer.cut[1:]
     sizes = rows.stop - rows.start, columns.stop - columns.start
     if sizes != x.known[2:]:
@@ -35,6 +36,7 @@ def upsample(to: Writer, x: Tensor, mask: Tensor | None) -> Tensor:
 
 def _unpooled(to: Writer, x: Tensor, mask: Tensor) -> Tensor:
     """Each x at the place in its plane that the mask says, zeros elsewhere."""
+    to.fixed(x, (2, 3))
     places = to.cast(to.reshape(mask, (0, 0, -1)), "int64")
     planes = to.op("Concat", to.op("Slice", to.op("Shape", x), (0,), (2,)), (prod(to.tops[0][2:]),), axis=0)
     zeros = to.op("Expand", 0.0, planes)
