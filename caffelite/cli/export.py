@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from caffelite import export
 from caffelite.cli.command import PHASE, STATE, Command
 from caffelite.cli.flags import Flag, Options
 from caffelite.cli.nets import SHAPE, shapes_of
-from caffelite.errors import DataError, MissingFileError, UsageError
+from caffelite.errors import UsageError
 from caffelite.prototxt.source import read_net
 from caffelite.prototxt.suggest import suggestion
 from caffelite.types import Phase
@@ -24,8 +26,7 @@ def _run(options: Options) -> int:
     kind, net, *weights = options.arguments
     if kind not in _FORMATS:
         raise UsageError(f"export: expected {', '.join(_FORMATS)}, got '{kind}'{suggestion(kind, _FORMATS)}")
-    if not options.text("o"):
-        raise UsageError("export: expected -o FILE, the file to write")
+    _check_output(options.text("o"), (net, *weights))
     source = read_net(net)
     if kind == "onnx":
         return _onnx(options, source, weights[0] if weights else None)
@@ -76,15 +77,17 @@ def _inputs(path: str) -> dict[str, Any] | None:
     """The arrays of an .npz file, by the names of the net's inputs."""
     if not path:
         return None
-    import numpy as np
+    from caffelite.weights.npz import read_arrays
 
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return dict(archive)
-    except FileNotFoundError:
-        raise MissingFileError(path, "inputs") from None
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"inputs '{path}': expected an .npz file of arrays: {error}") from error
+    return dict(read_arrays(path, "inputs"))
+
+
+def _check_output(out: str, given: Sequence[str]) -> None:
+    if not out:
+        raise UsageError("export: expected -o FILE, the file to write")
+    for path in given:
+        if os.path.exists(out) and os.path.exists(path) and os.path.samefile(out, path):
+            raise UsageError(f"export: expected -o FILE, another file than '{path}', which is read")
 
 
 COMMAND = Command(

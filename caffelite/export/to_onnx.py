@@ -73,7 +73,9 @@ def onnx(
     if opset not in OPSETS:
         raise UsageError(f"opset: expected {OPSETS[0]} to {OPSETS[-1]}, got {opset}")
     subject = Subject.of(net, weights, shapes or {}, batch, level, stages, seed)
-    arrays = None if inputs is None else {n: np.asarray(a, np.float32) for n, a in inputs.items()}
+    if not tolerance >= 0:
+        raise UsageError(f"tolerance: expected a number from 0 up, got {tolerance:g}")
+    arrays = None if inputs is None else {name: _as_input(name, a) for name, a in inputs.items()}
     checking.check_inputs(subject.model, arrays or {}, any_batch=bool(subject.symbol))
     target = Path(path)
     with (
@@ -89,6 +91,13 @@ def onnx(
                 os.replace(file, data)
         os.replace(made.files[0], temporary)
     return report
+
+
+def _as_input(name: str, values: npt.ArrayLike) -> Array:
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiub":
+        raise UsageError(f"inputs: expected real numbers for '{name}', got {array.dtype}")
+    return array.astype(np.float32, copy=False)
 
 
 @dataclass

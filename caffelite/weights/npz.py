@@ -7,7 +7,7 @@ order of their first array; the format keeps no types.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from zlib import error as ZlibError
 
 import numpy as np
@@ -30,20 +30,24 @@ def read_npz(path: StrPath) -> list[LayerWeights]:
         MissingFileError: there is no such file.
         WeightsError: the file is of another kind, damaged, cut short, or names its arrays otherwise.
     """
-    kinds.require(path, kinds.NPZ)
     layers: dict[str, LayerWeights] = {}
+    for name, array in read_arrays(path, "weights file"):
+        place(path, layers, name, array)
+    return finish(layers.values())
+
+
+def read_arrays(path: StrPath, what: str) -> Iterator[tuple[str, Blob]]:
+    """The names and arrays of an archive as ``read_npz`` reads them, and raising what it does. ``what`` is for messages."""
+    kinds.require(path, kinds.NPZ)
     try:
         with (
-            kinds.open_for_reading(path, "weights file") as file,
+            kinds.open_for_reading(path, what) as file,
             np.load(file, allow_pickle=False) as archive,
         ):
             for name in archive.files:
-                place(path, layers, name, _array(path, name, archive[name]))
-    except WeightsError:
-        raise
+                yield name, _array(path, name, archive[name])
     except _DAMAGE as error:
         raise WeightsError(f"'{path}': damaged, or no archive of arrays: {error}") from error
-    return finish(layers.values())
 
 
 def write_npz(path: StrPath, layers: Sequence[LayerWeights]) -> None:

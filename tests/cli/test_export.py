@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from caffelite.export import forms
+
 from .conftest import Run
 
 pytest.importorskip("onnx")
@@ -47,10 +49,16 @@ def test_onnx_on_given_inputs(run: Run) -> None:
     Path("in.npz").write_text("no archive")
     assert run("export", "onnx", "deploy.prototxt", "-o", "x", "--inputs", "in.npz").code == 3
     assert run("export", "onnx", "deploy.prototxt", "-o", "x", "--inputs", "none.npz").code == 3
+    Path("in.npz").write_bytes(Path("w.npz").read_bytes()[:-30])
+    cut_short = run("export", "onnx", "deploy.prototxt", "-o", "x", "--inputs", "in.npz")
+    assert cut_short.code == 3 and "'in.npz': damaged" in cut_short.err
 
 
-def test_a_difference_beyond_the_tolerance_is_exit_code_1_and_no_file(run: Run) -> None:
-    result = run("export", "onnx", "deploy.prototxt", "w.npz", "-o", "net.onnx", "--tolerance=-1")
+def test_a_difference_beyond_the_tolerance_is_exit_code_1_and_no_file(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(forms._forms, "Softmax", lambda to, x: to.op("Sigmoid", x))
+    result = run("export", "onnx", "deploy.prototxt", "w.npz", "-o", "net.onnx")
     assert result.code == 1 and not Path("net.onnx").exists()
     assert "computes something else than net 'tiny'" in result.err
 
@@ -75,6 +83,19 @@ def test_weights(run: Run, kind: str) -> None:
             ("onnx", "deploy.prototxt", "-o", "c", "--tolerance", "x"),
             "--tolerance: expected a number, got 'x'",
         ),
+        (
+            ("onnx", "deploy.prototxt", "-o", "c", "--tolerance=-1"),
+            "tolerance: expected a number from 0 up, got -1",
+        ),
+        (
+            ("onnx", "deploy.prototxt", "-o", "c", "--tolerance", "nan"),
+            "expected a number from 0 up, got nan",
+        ),
+        (
+            ("onnx", "deploy.prototxt", "-o", "./deploy.prototxt"),
+            "another file than 'deploy.prototxt', which is read",
+        ),
+        (("npz", "deploy.prototxt", "w.npz", "-o", "w.npz"), "another file than 'w.npz', which is read"),
         (("onnx", "deploy.prototxt", "-o", "c", "--batch", "0"), "batch: expected a number from 1 up"),
         (("onnx", "deploy.prototxt", "-o", "c", "--opset", "30"), "opset: expected 13 to 21, got 30"),
     ],

@@ -300,6 +300,9 @@ def test_given_inputs(path, wrong_form):
         export.onnx(net, None, path, inputs={"y": np.ones((2, 3))})
     with pytest.raises(UsageError, match=r"inputs: expected 'x0' \(2, 3\), got \(4, 3\)"):
         export.onnx(net, None, path, inputs={"x0": np.zeros((4, 3))})
+    for values, got in ((np.full((2, 3), "a"), "<U1"), (np.ones((2, 3), complex), "complex128")):
+        with pytest.raises(UsageError, match=f"inputs: expected real numbers for 'x0', got {got}"):
+            export.onnx(net, None, path, inputs={"x0": values})
 
 
 def test_nan_beside_a_number_differs():
