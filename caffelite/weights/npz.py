@@ -46,6 +46,8 @@ def read_arrays(path: StrPath, what: str) -> Iterator[tuple[str, Blob]]:
         ):
             for name in archive.files:
                 yield name, _array(path, name, archive[name])
+    except WeightsError:  # which is a ValueError, too
+        raise
     except _DAMAGE as error:
         raise WeightsError(f"'{path}': damaged, or no archive of arrays: {error}") from error
 

@@ -85,11 +85,16 @@ def test_npz_with_other_names(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    "array", [np.array(["a"]), np.array([1j]), np.array([None], object)], ids=["text", "complex", "object"]
+    ("array", "text"),
+    [
+        (np.array(["a"]), "expected 'ip.0' to hold real numbers, got <U1"),
+        (np.array([1j]), "expected 'ip.0' to hold real numbers, got complex128"),
+        (np.array([None], object), "damaged, or no archive of arrays: Object arrays cannot be loaded"),
+    ],
 )
-def test_npz_of_what_is_no_number(tmp_path, array):
+def test_npz_of_what_is_no_number(tmp_path, array, text):
     np.savez(tmp_path / "w.npz", **{"ip.0": array})
-    with pytest.raises(WeightsError, match="w.npz'"):
+    with pytest.raises(WeightsError, match=f"^'[^']*w.npz': {text}"):
         load_weights(tmp_path / "w.npz")
 
 
