@@ -30,5 +30,8 @@ class Input(Layer):
         given = [read_shape(self, shape, "shape") for shape in self.p.shape]
         return one_for_each(self, given, "shape", tops) if given else [(0,)] * tops
 
+    def _refuse_forks(self) -> None:
+        """What a data layer of a fork had before its type became Input does not matter."""
+
     def forward(self, xp: Any, y: Any) -> None:
         """Nothing: what the user wrote stays."""

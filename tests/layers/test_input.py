@@ -32,3 +32,8 @@ def test_sizes_below_one(message, dim):
 def test_wrong_number_of_shapes(message):
     text = message("Input", "input_param { shape { dim: 1 } shape { dim: 2 } }", [], tops=3)
     assert text == "layer 'layer' (Input): expected shape once, or once for each of 3 tops, got 2 times"
+
+
+def test_what_a_data_layer_left_does_not_matter():
+    text = "input_param { shape { dim: 2 } } transform_param { resize_param { height: 300 width: 300 } mirror: true }"
+    assert make_layer("Input", text, bottoms=0).infer([]) == [(2,)]

@@ -52,3 +52,12 @@ def test_segnets_old_form():
         layers { name: "up" type: UPSAMPLE bottom: "x" bottom: "mask" top: "y" upsample_param { scale: 2 } }""")
     assert [layer.type for layer in source.message.layer] == ["DenseImageData", "Upsample"]
     assert source.message.layer[1].upsample_param.scale == 2
+
+
+def test_fast_rcnns_old_form():
+    source = parse_net("""
+        layers { name: "roi" type: ROI_POOLING bottom: "x" bottom: "rois" top: "y" roi_pooling_param { pooled_w: 7 } }
+        layers { name: "l" type: SMOOTH_L1_LOSS bottom: "y" bottom: "t" bottom: "w" smooth_l1_loss_param { sigma: 3 } }""")
+    assert [layer.type for layer in source.message.layer] == ["ROIPooling", "SmoothL1Loss"]
+    assert source.message.layer[0].roi_pooling_param.pooled_w == 7
+    assert source.message.layer[1].smooth_l1_loss_param.sigma == 3
