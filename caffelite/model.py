@@ -380,8 +380,7 @@ class Model:
 
     def close(self) -> None:
         """Stops data workers and closes files. Passes of nets without data layers still run."""
-        for node in self.nodes:
-            node.layer.close()
+        self.graph.close()
 
 
 def _free_shapes(graph: Graph) -> Shapes:

@@ -11,6 +11,7 @@ from pathlib import Path
 from caffelite.cli.nets import free_tops, without_data
 from caffelite.errors import CaffeliteError, DataError, NetError, Problem, PrototxtError, UnknownNameError
 from caffelite.graph.build import build_graph
+from caffelite.graph.graph import Graph
 from caffelite.graph.problems import NetErrors, Problems
 from caffelite.graph.state import State, filter_layers
 from caffelite.prototxt.binary import read_bytes
@@ -103,8 +104,7 @@ def _graph_errors(source: NetSource, state: State, shapes: Mapping[str, Shape]) 
         graph = build_graph(without_data(source, dict(shapes)), state=state, shapes=shapes)
     except CaffeliteError as error:
         return [error]
-    for node in graph.nodes:
-        node.layer.close()
+    graph.close()
     return []
 
 
@@ -133,7 +133,26 @@ def _check_solver(text: bytes, path: str, request: Request) -> list[Finding]:
         else:
             fix = f"paths count from the working directory, which is '{Path.cwd()}'"
             findings.append(Finding(place, f"net '{name}' does not exist\n  Fix: {fix}"))
-    return findings
+    return findings or [_finding(error, path) for error in _monitor_errors(source, request.shapes)]
+
+
+def _monitor_errors(source: SolverSource, shapes: Mapping[str, Shape]) -> list[CaffeliteError]:
+    """What is wrong with the test output that a run looks at, told from test nets without problems of their own."""
+    from caffelite.solver.best import find_monitor
+    from caffelite.solver.nets import test_plans
+
+    graphs: list[Graph] = []
+    try:
+        for plan in test_plans(source, Path()):
+            state = State().merged(plan.state)
+            graphs.append(build_graph(without_data(plan.source, dict(shapes)), state=state, shapes=shapes))
+        find_monitor(source, graphs)
+    except CaffeliteError as error:
+        return _parts(error)
+    finally:
+        for graph in graphs:
+            graph.close()
+    return []
 
 
 def _snapshot_folder(source: SolverSource) -> Iterator[Finding]:

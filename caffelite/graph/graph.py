@@ -116,6 +116,11 @@ class Graph:
         """The node of a layer name."""
         return next((node for node in self.nodes if node.name == name), None)
 
+    def close(self) -> None:
+        """Stops the data workers of its layers and closes their files."""
+        for node in self.nodes:
+            node.layer.close()
+
     def __str__(self) -> str:
         return "\n".join(_lines(self))
 

@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from caffelite.errors import Problem, PrototxtError
-from caffelite.graph.graph import Value
+from caffelite.graph.graph import Graph, Value
 from caffelite.logs.log import number
-from caffelite.model import Model
 from caffelite.prototxt.source import SolverSource
 from caffelite.prototxt.suggest import suggestion
 from caffelite.solver.lines import Lines
@@ -103,8 +102,11 @@ class Best:
             self._judged, self.misses = state["judged"], state["misses"]
 
 
-def find_monitor(source: SolverSource, nets: Sequence[Model]) -> Monitor | None:
-    """What decides in a run; None if nothing depends on it. Raises PrototxtError for an output that is not there."""
+def find_monitor(source: SolverSource, nets: Sequence[Graph]) -> Monitor | None:
+    """What decides in a run that tests ``nets``; None if nothing depends on it.
+
+    Raises PrototxtError for an output that is not there.
+    """
     p = source.message
     if not (p.keep_best or p.patience):
         return None
@@ -136,10 +138,11 @@ def objections(p: Any) -> Iterator[Objection]:
         )
 
 
-def _candidates(p: Any, nets: Sequence[Model]) -> Iterator[tuple[int, Value]]:
+def _candidates(p: Any, nets: Sequence[Graph]) -> Iterator[tuple[int, Value]]:
     """Outputs that can decide, with the positions of their nets, first choice first."""
     for index, net in enumerate(nets):
-        outputs = [net.graph.blobs[name] for name in net.graph.outputs if p.test_iter[index]]
+        blobs = net.blobs
+        outputs = [blobs[name] for name in net.outputs if p.test_iter[index]]
         if p.monitor:
             yield from ((index, value) for value in outputs if value.name == p.monitor)
         else:
@@ -154,8 +157,8 @@ def _natural_mode(value: Value) -> str:
     return "min" if value.loss_weight else ""
 
 
-def _no_monitor(source: SolverSource, nets: Sequence[Model]) -> PrototxtError:
-    monitor, names = source.message.monitor, sorted({name for net in nets for name in net.graph.outputs})
+def _no_monitor(source: SolverSource, nets: Sequence[Graph]) -> PrototxtError:
+    monitor, names = source.message.monitor, sorted({name for net in nets for name in net.outputs})
     listed = f"expected the name of a test net's output ({', '.join(names) or 'there are none'})"
     if monitor:
         return _problem(source, "monitor", f"{listed}, got '{monitor}'{suggestion(monitor, names)}")

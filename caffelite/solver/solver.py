@@ -84,11 +84,11 @@ class Solver:
         if self.param.snapshot or self.param.keep_best:
             self._snapshots.probe()
         self._build_nets(source, self.param.random_seed if seed is None else seed, observe)
-        self._best = Best(self.param, find_monitor(source, self.test_nets), self._lines)
+        graphs = [net.graph for net in self.test_nets]
+        self._best = Best(self.param, find_monitor(source, graphs), self._lines)
         rule = RULES[self.param.type](self.param)
         self._updater = Updater(rule, self.param, self.net.learnables, self._engine)
-        self.iter = 0
-        self.stopped = False
+        self.iter, self.stopped = 0, False
         self.on_start: list[Callback] = []
         self.on_gradients_ready: list[Callback] = []
         self._schedule = Schedule(self.param, self._lines)

@@ -37,3 +37,26 @@ def test_flags(run: Run, tmp_path: Path) -> None:
 def test_wrong_flags(run: Run, flags: tuple[str, ...], message: str) -> None:
     result = run(*QUICK, *flags)
     assert result.code == 2 and message in result.err
+
+
+@pytest.mark.parametrize(
+    "fields, code, message",
+    [
+        ('patience: 3 monitor: "accuracy"', 0, "no problems"),
+        (
+            'patience: 3 monitor: "acuracy"',
+            2,
+            "solver.prototxt:17:13: expected the name of a test net's output",
+        ),
+        ('keep_best: true monitor: "other"', 2, "(accuracy, loss), got 'other'"),
+    ],
+)
+def test_check_looks_for_the_monitor(run: Run, tmp_path: Path, fields: str, code: int, message: str) -> None:
+    solver = tmp_path / "solver.prototxt"
+    solver.write_text(f"{solver.read_text().rstrip()}\n\n\n{fields}\n")
+    result = run("check", "solver.prototxt")
+    assert result.code == code and message in result.out
+
+
+def test_a_monitor_of_nothing_is_told(run: Run) -> None:
+    assert "monitor has no effect without keep_best or patience" in run(*QUICK, "--monitor", "accuracy").err
