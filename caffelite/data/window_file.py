@@ -45,10 +45,13 @@ class WindowFile:
         return os.fsdecode(self.paths.key(image))
 
 
-class _Image(NamedTuple):
+class Windows(NamedTuple):
+    """An image as a file has it: path, height and width, rows class overlap x1 y1 x2 y2, the line of the first one."""
+
     path: bytes
     size: tuple[int, int]
     windows: np.ndarray  # float64 (n, 6)
+    line: int
 
 
 def read_window_file(
@@ -60,7 +63,7 @@ def read_window_file(
         MissingFileError: there is no such file.
         DataError: it is no window file, or a foreground window has class 0; names the line.
     """
-    images = _Lines(path, owner).images()
+    images = read_images(path, owner)
     paths = Keys(image.path for image in images)
     sizes = np.array([image.size for image in images], np.int32)
     windows = np.concatenate([image.windows for image in images])
@@ -80,6 +83,11 @@ def read_window_file(
     return WindowFile(path, paths, sizes, foreground, background)
 
 
+def read_images(path: str, owner: Owner = NOBODY) -> list[Windows]:
+    """All images of a file with all their windows. Raises what :func:`read_window_file` does for broken files."""
+    return _Lines(path, owner).images()
+
+
 def _table(numbers: np.ndarray, windows: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     return np.column_stack([numbers[chosen], windows[chosen][:, _WHOLE]]).astype(np.int32)
 
@@ -97,14 +105,14 @@ class _Lines:
         self._starts = np.concatenate([[0], ends + 1])
         self._at = 0
 
-    def images(self) -> list[_Image]:
+    def images(self) -> list[Windows]:
         """All images of the file."""
         found = []
         while self._at < len(self._starts) - 1:
             found.append(self._image())
         return found
 
-    def _image(self) -> _Image:
+    def _image(self) -> Windows:
         mark = self._line()
         if not mark.startswith(b"#"):
             raise self._error("'# index' before each image", mark)
@@ -114,7 +122,8 @@ class _Lines:
         if not re.fullmatch(rb"\d{1,9}(\s+\d{1,9}){3}", numbers):
             raise self._error("channels, height, width and number of windows", numbers)
         _, height, width, count = map(int, numbers.split())
-        return _Image(path, (height, width), self._windows(count))
+        line = self._at + 1
+        return Windows(path, (height, width), self._windows(count), line)
 
     def _windows(self, count: int) -> np.ndarray:
         first, text = self._at, self._words(count) if count else b""

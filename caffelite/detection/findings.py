@@ -46,6 +46,13 @@ class Findings:
         """Notes what could not be read."""
         self.all.append(Finding(kind, place, text, fix, error=True))
 
+    def refuse_error(self, kind: str, error: DataError, place: str = "") -> None:
+        """Notes an error that a reader raised; without a ``place`` its text begins with one."""
+        text, _, fix = str(error).partition("\n  Fix: ")
+        if not place:
+            place, _, text = text.partition(": ")
+        self.refuse(kind, place, text, fix)
+
     def __iter__(self) -> Iterator[Finding]:
         return iter(self.all)
 

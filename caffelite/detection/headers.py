@@ -7,6 +7,7 @@ image as it says, and so do we.
 from __future__ import annotations
 
 import struct
+from io import BytesIO
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -57,11 +58,19 @@ def read_header(file: BinaryIO) -> Header | None:
 
 
 def is_cut_short(data: bytes) -> bool:
-    """Whether the end of a JPEG or PNG is missing, which OpenCV paints over with grey."""
-    if data.startswith(_JPEG):
-        scan = data.find(bytes([0xFF, _SCAN]), 2)
-        return data.find(_END, max(scan, 0)) < 0
-    return data.startswith(_PNG) and b"IEND" not in data[-1024:]
+    """Whether the end of a JPEG or PNG is missing, which some versions of OpenCV paint over with grey."""
+    if data.startswith(_PNG):
+        return b"IEND" not in data[-1024:]
+    if not data.startswith(_JPEG):
+        return False
+    file = BytesIO(data)
+    file.seek(2)
+    while _marker(file) is not None:  # segments before the scan may hold a whole small JPEG
+        length = int.from_bytes(file.read(2), "big")
+        if length < 2:
+            return True
+        file.seek(length - 2, 1)
+    return data.find(_END, file.tell()) < 0
 
 
 def turn(image: np.ndarray, orientation: int) -> np.ndarray:
@@ -118,14 +127,14 @@ def _marker(file: BinaryIO) -> int | None:
 
 
 def _png(file: BinaryIO) -> Header | None:
-    size, orientation = None, 1
+    width, height, orientation = 0, 0, 1
     while True:
         head = file.read(8)
         if len(head) < 8 or head[4:] in (b"IDAT", b"IEND"):
-            return Header(*size, orientation) if size else None
+            return Header(width, height, orientation) if width else None
         (length,) = struct.unpack(">I", head[:4])
         if head[4:] == b"IHDR":
-            size = struct.unpack(">II", file.read(8))
+            width, height = struct.unpack(">II", file.read(8))
             length -= 8
         elif head[4:] == b"eXIf":
             orientation = _exif(file.read(length), b"") or 1
