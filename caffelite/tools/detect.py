@@ -40,7 +40,9 @@ def read_windows(path: str | Path) -> Windows:
             window = tuple(_coordinate(row[name]) for name in COORDINATES)
         except (TypeError, ValueError):
             numbers = ", ".join(str(row[name] or "nothing") for name in COORDINATES)
-            raise DataError(f"{path}:{rows.line_num}: expected four whole numbers, got {numbers}") from None
+            raise DataError(
+                f"{path}:{rows.line_num}: expected four numbers of pixels, got {numbers}"
+            ) from None
         windows.setdefault(row["filename"], []).append(window)
     if not windows:
         raise DataError(f"'{path}' holds no windows")
@@ -48,11 +50,11 @@ def read_windows(path: str | Path) -> Windows:
 
 
 def _coordinate(text: str) -> int:
-    """A whole number, also as ``12.0``. Raises ValueError."""
+    """A number without its fraction, which says nothing of pixels. Raises ValueError."""
     value = float(text)
-    if value.is_integer() and abs(value) < _FAR:
+    if abs(value) < _FAR:
         return int(value)
-    raise ValueError
+    raise ValueError(value)
 
 
 def read_names(path: str | Path) -> list[str]:

@@ -15,6 +15,7 @@ from caffelite.io import load_image
 from caffelite.model import Model
 from caffelite.tools.classification import Classification
 from caffelite.tools.classify import ILSVRC_2012_MEAN, classify
+from caffelite.tools.detect import read_windows
 from caffelite.tools.resize_and_crop_images import resize_and_crop
 
 from .conftest import Run, write_images
@@ -262,10 +263,18 @@ def test_selective_search(run: Run) -> None:
         (
             "--crop_mode list words.csv out.csv",
             3,
-            "words.csv:3: expected four whole numbers, got 1, 2, x, 4",
+            "words.csv:3: expected four numbers of pixels, got 1, 2, x, 4",
         ),
-        ("--crop_mode list half.csv out.csv", 3, "half.csv:2: expected four whole numbers, got 1.5, 2, 3, 4"),
-        ("--crop_mode list far.csv out.csv", 3, "far.csv:2: expected four whole numbers, got 1e30, 2, 3, 4"),
+        (
+            "--crop_mode list nan.csv out.csv",
+            3,
+            "nan.csv:2: expected four numbers of pixels, got nan, 2, 3, 4",
+        ),
+        (
+            "--crop_mode list far.csv out.csv",
+            3,
+            "far.csv:2: expected four numbers of pixels, got 1e30, 2, 3, 4",
+        ),
         ("--crop_mode list outside.csv out.csv", 2, "image 'images/0.png': window (ymin 500"),
         (
             "--crop_mode list large.csv out.csv",
@@ -287,7 +296,7 @@ def test_what_cannot_be_detected(run: Run, images: list[Path], line: str, code: 
     Path("words.csv").write_text(f"{head}\na,1,2,3,4\nb,1,2,x,4\n")
     Path("none.csv").write_text(f"{head}\n")
     rows = {
-        "half": "a,1.5,2,3,4",
+        "nan": "a,nan,2,3,4",
         "far": "a,1e30,2,3,4",
         "outside": "images/0.png,500,500,510,510",
         "large": "images/0.png,-1,-1,9999,9999",
@@ -297,6 +306,12 @@ def test_what_cannot_be_detected(run: Run, images: list[Path], line: str, code: 
     result = run(f"detect {MODEL} --context_pad 2 {line}")
     assert result.code == code and message in result.err
     assert not list(Path().glob("out.*"))
+
+
+def test_windows_are_whole_pixels() -> None:
+    """A mark at the start, as spreadsheets write it; fractions, as pandas does; columns in any order."""
+    Path("in.csv").write_text('\ufeffxmin,filename,ymin,xmax,ymax\n-1.5,"a, b.png",2.0,30,4e1\n')
+    assert read_windows("in.csv") == {"a, b.png": [(2, -1, 40, 30)]}
 
 
 # -- resize_and_crop_images --------------------------------------------------------------------------------------
