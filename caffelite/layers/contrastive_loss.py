@@ -24,6 +24,7 @@ class ContrastiveLoss(Layer):
     Gradient: to x and other, as in Caffe: of max(0, margin - d)^2 it is divided by d + 1e-4 where the derivative
              has d, so it is 0 for equal items and slightly short elsewhere. 0 at the margin; none to similar.
     Raises:  ShapeError if the bottoms do not fit together.
+    Example: x [[1, 0], [0, 0]], other [[1, 1], [3, 4]], similar [1, 0]; contrastive_loss_param { margin: 6 }
     Source:  BVLC Caffe, contrastive_loss_layer.cpp. Hadsell, Chopra and LeCun, "Dimensionality reduction by
              learning an invariant mapping", 2006.
     """

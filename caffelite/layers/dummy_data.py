@@ -17,6 +17,7 @@ class DummyData(Layer):
     Tops:   y, any number; ``shape`` and ``data_filler`` once or once a top. Without a filler: zeros. The
             older num, channels, height and width give 4-D shapes.
     Raises: NetError for wrong numbers of shapes or fillers, or a size below 1.
+    Example: dummy_data_param { shape { dim: 2 dim: 3 } data_filler { type: "uniform" } }
     Source: BVLC Caffe, dummy_data_layer.cpp.
     """
 

@@ -19,6 +19,7 @@ class MultinomialLogisticLoss(Layer):
     Tops:    y ().
     Gradient: -1 / (N max(x, 1e-20)) to x at the label, 0 elsewhere; none to label.
     Raises:  DataError for a label that is no class; ShapeError for a wrong number of labels.
+    Example: x [[0.25, 0.75], [0.5, 0.5]], label [1, 0]
     Source:  BVLC Caffe, multinomial_logistic_loss_layer.cpp.
     """
 
