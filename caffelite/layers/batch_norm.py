@@ -38,7 +38,7 @@ class BatchNorm(Layer):
     Params:  mean (C,), variance (C,), factor (1,): written by forward, never by a solver; in forks' layers
              scale (C,), 1 without a filler, and bias (C,), 0 without, none with ``bias_term: false``.
     Raises:  ShapeError if x has fewer than 2 axes; NetError for a non-zero lr_mult on the statistics (which
-             NVCaffe takes and sets to 0).
+             NVCaffe takes and sets to 0), and for fields of both forks.
     Source:  BVLC Caffe, batch_norm_layer.cpp; NVCaffe's; Intel's mkldnn_batch_norm_layer.cpp. Ioffe and
              Szegedy, "Batch normalization", 2015.
     Example: x (4, 2, 3, 3); batch_norm_param { scale_bias: true }
@@ -52,11 +52,14 @@ class BatchNorm(Layer):
 
     def setup(self) -> None:
         p = self.p
-        intel = any(map(p.HasField, ("use_weight_bias", "bias_term", "filler"))) and not p.scale_bias
+        intel = next(filter(p.HasField, ("use_weight_bias", "bias_term", "filler")), "")
+        nvidia = next(filter(p.HasField, ("scale_bias", "scale_filler")), "")
+        if intel and nvidia:
+            raise self.error("fields of one fork's BatchNorm", f"{nvidia} and {intel}", field=intel)
         self.averages = not intel and (
             p.scale_bias or p.HasField("scale_filler") or p.HasField("bias_filler")
         )
-        self.scaled: bool = self.averages or (intel and p.use_weight_bias)
+        self.scaled: bool = self.averages or (bool(intel) and p.use_weight_bias)
         self.eps = max(p.eps, _CUDNN_EPS) if self.averages else p.eps
         self.global_stats: bool = (
             p.use_global_stats if p.HasField("use_global_stats") else self.phase == Phase.TEST

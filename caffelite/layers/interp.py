@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -81,15 +83,31 @@ class Interp(Layer):
         dx[self.cut] = xp.moveaxis(xp.matmul(columns, last), -1, 1)
 
 
+@dataclass(frozen=True)
 class _Axis:
-    """Where along one axis the elements of the top lie between those of the bottom."""
+    """Where along one axis ``out`` elements of the top lie between ``size`` of the bottom."""
 
-    def __init__(self, size: int, out: int):
-        self.size = size
-        at = np.arange(out) * ((size - 1) / (out - 1) if out > 1 else 0.0)
-        self.low = np.minimum(at.astype(int), size - 1)
-        self.high = np.minimum(self.low + 1, size - 1)
-        self.share = at - self.low  # of the higher neighbour
+    size: int
+    out: int
+
+    @cached_property
+    def low(self) -> Any:
+        """Each one's lower neighbour."""
+        return np.minimum(self._at.astype(int), self.size - 1)
+
+    @cached_property
+    def high(self) -> Any:
+        """Each one's higher neighbour."""
+        return np.minimum(self.low + 1, self.size - 1)
+
+    @cached_property
+    def share(self) -> Any:
+        """The share of the higher neighbour."""
+        return self._at - self.low
+
+    @cached_property
+    def _at(self) -> Any:
+        return np.arange(self.out) * ((self.size - 1) / (self.out - 1) if self.out > 1 else 0.0)
 
     def apply(self, xp: Any, x: Any, axis: int) -> Any:
         """x resized along an axis."""

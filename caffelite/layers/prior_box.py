@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import sqrt
+from collections.abc import Iterable, Sequence
+from math import inf, isfinite, sqrt
 from typing import Any, ClassVar
 
 import numpy as np
@@ -83,9 +83,10 @@ class PriorBox(Layer):
     def _boxes(self) -> list[tuple[float, float]]:
         """Width and height of each box of a cell, in Caffe's order."""
         small, large = list(self.p.min_size), list(self.p.max_size)
-        if not small or min(small) <= 0:
+        if not small or not _positive(small):
             raise self.error("min_size > 0", small or "none", "set prior_box_param.min_size", "min_size")
-        if large and (len(large) != len(small) or any(b <= a for a, b in zip(small, large, strict=True))):
+        larger = all(a < b < inf for a, b in zip(small, large, strict=False))
+        if large and (len(large) != len(small) or not larger):
             raise self.error("as many max_size as min_size, each larger", large, field="max_size")
         ratios, boxes = self._ratios(), []
         for i, size in enumerate(int(size) for size in small):
@@ -99,7 +100,7 @@ class PriorBox(Layer):
         """The aspect ratios besides 1, each once, in float32."""
         ratios = [1.0]
         for ratio in self.p.aspect_ratio:
-            if ratio <= 0:
+            if not _positive([ratio]):
                 raise self.error("aspect_ratio > 0", ratio, field="aspect_ratio")
             if all(abs(ratio - known) >= _SAME for known in ratios):
                 ratios += [ratio, float(np.float32(1 / ratio))] if self.p.flip else [ratio]
@@ -112,11 +113,13 @@ class PriorBox(Layer):
             expected = "as many offset_h as offset_w"
             raise self.error(expected, f"{len(high)} and {len(wide)}", field="offset_h")
         pairs = list(zip(high, wide, strict=True)) or [(self.p.offset, self.p.offset)]
+        if not all(isfinite(offset) for pair in pairs for offset in pair):
+            raise self.error("finite offsets", pairs, field="offset_h" if high else "offset")
         return np.array(pairs, np.float32)
 
     def _variance(self) -> Any:
         given = list(self.p.variance) or [0.1]
-        if len(given) not in (1, 4) or min(given) <= 0:
+        if len(given) not in (1, 4) or not _positive(given):
             raise self.error("variance > 0, once or four times", given, field="variance")
         return np.array(given if len(given) == 4 else given * 4, np.float32)
 
@@ -128,7 +131,11 @@ class PriorBox(Layer):
         if not one and not two:
             return ()
         values = tuple(getattr(self.p, name) for name in ((both, both) if one else (high, wide)))
-        if min(values) <= 0:
+        if not _positive(values):
             fields = both if one else f"both {high} and {wide}"
             raise self.error(f"{fields} > 0", values, field=both if one else two[0])
         return values
+
+
+def _positive(values: Iterable[float]) -> bool:
+    return all(0 < value < inf for value in values)

@@ -162,6 +162,13 @@ def test_fillers_of_forks():
         assert [p.value for p in layer.params[3:]] == [1, 0]
 
 
+@pytest.mark.parametrize("text", ["scale_bias: true use_weight_bias: true", "filler { } scale_filler { }"])
+def test_fields_of_two_forks(message, text):
+    assert "expected fields of one fork's BatchNorm, got scale_" in message(
+        "BatchNorm", f"batch_norm_param {{ {text} }}"
+    )
+
+
 def test_cudnns_least_eps():
     assert make_layer("BatchNorm", "batch_norm_param { scale_bias: true eps: 1e-8 }").eps == 1e-5
     assert make_layer("BatchNorm", "batch_norm_param { eps: 1e-8 }").eps == pytest.approx(1e-8)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from caffelite.testing import check_layer, run_layer
+from caffelite.testing import check_layer, make_layer, run_layer
 
 
 def interp(x, sizes):
@@ -97,6 +97,11 @@ def test_checks(text):
 )
 def test_bad_parameters(message, text, told):
     assert told in message("Interp", f"interp_param {{ {text} }}", [(1, 1, 5, 4)])
+
+
+def test_sizes_beyond_any_memory_are_the_planners_to_refuse():
+    layer = make_layer("Interp", "interp_param { height: 2147483647 width: 2147483647 }")
+    assert layer.infer([(1, 1, 2, 2)]) == [(1, 1, 2147483647, 2147483647)]
 
 
 def test_bad_shapes(message):

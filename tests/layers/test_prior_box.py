@@ -80,6 +80,13 @@ def test_image_size_by_hand(size):
     [
         ("", "expected min_size > 0, got none"),
         ("min_size: 0", "expected min_size > 0, got [0.0]"),
+        ("min_size: nan", "expected min_size > 0, got [nan]"),
+        ("min_size: 3 min_size: inf", "expected min_size > 0, got [3.0, inf]"),
+        ("min_size: 3 max_size: nan", "expected as many max_size as min_size, each larger, got [nan]"),
+        ("min_size: 3 aspect_ratio: inf", "expected aspect_ratio > 0, got inf"),
+        ("min_size: 3 variance: nan", "expected variance > 0, once or four times, got [nan]"),
+        ("min_size: 3 step: inf", "expected step > 0, got (inf, inf)"),
+        ("min_size: 3 offset: nan", "expected finite offsets, got [(nan, nan)]"),
         ("min_size: 3 max_size: 3", "expected as many max_size as min_size, each larger"),
         ("min_size: 3 max_size: 4 max_size: 5", "expected as many max_size as min_size, each larger"),
         ("min_size: 3 aspect_ratio: 0", "expected aspect_ratio > 0, got 0.0"),
