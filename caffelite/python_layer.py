@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from caffelite.errors import ArgumentTypeError, UsageError
 from caffelite.types import Shape, count
+
+if TYPE_CHECKING:
+    from caffelite.random import RandomSource
 
 
 class Blob:
@@ -173,3 +176,22 @@ class Layer:
 
     def __init__(self, param: Any = None):
         self.layer_param = param
+
+
+class KeyedLayer(Layer):
+    """A Python layer that draws random numbers or has a position in its data, and resumes bit for bit.
+
+    The net sets ``name``, ``random``, its source of all random numbers, and before each pass ``rng``, a generator that
+    depends on the net's seed, the layer's name and the number of the pass alone.
+    """
+
+    name: str
+    random: RandomSource
+    rng: np.random.Generator
+
+    def state(self) -> dict[str, Any]:
+        """What a snapshot keeps; JSON-able."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes back what ``state`` gave."""

@@ -185,16 +185,31 @@ def proposal_targets(
     largest = shares.max(axis=1, initial=0)
     nearest = shares.argmax(axis=1) if len(gt) else np.zeros(len(candidates), np.int64)
     batch = batch if batch > 0 else len(candidates)
-    objects = _choice(largest >= fg, round(fg_fraction * batch), rng) if len(gt) else np.empty(0, np.int64)
-    rest = _choice((largest < bg[1]) & (largest >= bg[0]), batch - len(objects), rng)
-    chosen = np.concatenate([objects, rest])
+    count, chosen = choose(largest, batch, fg_fraction, fg if len(gt) else np.inf, bg, rng)
     own = np.zeros(len(chosen), np.int64)
-    own[: len(objects)] = np.asarray(labels)[nearest[objects]]
+    own[:count] = np.asarray(labels)[nearest[chosen[:count]]]
     codes = np.zeros((len(chosen), 4), np.float32)
     if len(gt):
         codes[:] = (encode(candidates[chosen], gt[nearest[chosen]]) - np.asarray(means)) / np.asarray(stds)
     targets, inside = by_class(codes, own, classes, inside_weights)
     return ProposalTargets(chosen, candidates[chosen], own, targets, inside, (inside > 0).astype(np.float32))
+
+
+def choose(
+    largest: Array,
+    batch: int,
+    fg_fraction: float,
+    fg: float,
+    bg: tuple[float, float],
+    rng: np.random.Generator,
+) -> tuple[int, Array]:
+    """A random choice of regions by their largest overlaps (K,): how many have objects, and which they are (R,).
+
+    Those with objects come first; parameters are those of ``proposal_targets``.
+    """
+    objects = _choice(largest >= fg, round(fg_fraction * batch), rng)
+    rest = _choice((largest < bg[1]) & (largest >= bg[0]), batch - len(objects), rng)
+    return len(objects), np.concatenate([objects, rest])
 
 
 def _choice(which: Array, limit: int, rng: np.random.Generator) -> Array:

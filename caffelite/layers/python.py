@@ -17,9 +17,17 @@ from caffelite.as_caffe import install_as_caffe
 from caffelite.errors import NetError, layer_message
 from caffelite.layers.base import Layer
 from caffelite.prototxt.suggest import suggestion
-from caffelite.python_layer import ArrayBlob, NamedPhase
+from caffelite.python_layer import ArrayBlob, KeyedLayer, NamedPhase
 from caffelite.python_layer import Layer as UserLayer
+from caffelite.random import RandomSource
 from caffelite.types import Shape
+
+_BUILT_IN = {
+    "roi_data_layer.layer": "caffelite.boxes.roi_data_layer",
+    "rpn.anchor_target_layer": "caffelite.boxes.rpn_layers",
+    "rpn.proposal_layer": "caffelite.boxes.rpn_layers",
+    "rpn.proposal_target_layer": "caffelite.boxes.rpn_layers",
+}
 
 
 class Python(Layer):
@@ -31,7 +39,8 @@ class Python(Layer):
              give them.
     Gradient: what ``backward(top, propagate_down, bottom)`` writes to the bottoms' and params' diffs.
     Module:  looked for in Python's path, in the working directory and beside the prototxt. ``import caffe`` in it gives
-             caffelite.
+             caffelite. Only if there is none are the four modules of py-faster-rcnn's prototxts those of caffelite:
+             ``roi_data_layer.layer``, ``rpn.anchor_target_layer``, ``rpn.proposal_layer``, ``rpn.proposal_target_layer``.
     Raises:  NetError for a module, class or method that is not there; what the class raises comes through as it is, with a
              note that names the layer.
     Compatibility: ``self.phase`` is 0 or 1 as in BVLC Caffe and prints as TRAIN or TEST as the forks' layers expect;
@@ -70,6 +79,8 @@ class Python(Layer):
         user.param_str = user.param_str_ = self.p.param_str
         user.phase = NamedPhase(self.phase)
         user.type = self.type
+        if isinstance(user, KeyedLayer):
+            user.name, user.random = self.name, self.random or RandomSource(0)
         return user
 
     def _class(self) -> type[UserLayer]:
@@ -109,9 +120,17 @@ class Python(Layer):
         except ModuleNotFoundError as error:
             if error.name is None or not f"{self.p.module}.".startswith(f"{error.name}."):
                 raise  # the module is there, something that it imports is not
+            if self.p.module in _BUILT_IN:
+                return importlib.import_module(_BUILT_IN[self.p.module])
             where = f"none in Python's path, {' or '.join(dict.fromkeys(places))}"
             fix = "set PYTHONPATH to the folder that holds it"
             raise self.error(f"a module '{self.p.module}'", where, fix, "module") from error
+        except SyntaxError as error:
+            if self.p.module in _BUILT_IN:
+                error.add_note(
+                    "caffelite has this module built in: take the file out of Python's path to use that"
+                )
+            raise
 
     # -- shapes -----------------------------------------------------------------------------------------
 
@@ -163,9 +182,16 @@ class Python(Layer):
             self.tell(error, what)
             raise
 
+    def state(self) -> dict[str, Any]:
+        return self.user.state() if isinstance(self.user, KeyedLayer) else {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        if isinstance(self.user, KeyedLayer):
+            self.user.restore(state)
+
     # -- passes -----------------------------------------------------------------------------------------
 
-    def measure(self, xp: Any, x: Any, blobs: Any) -> list[Shape]:
+    def measure(self, xp: Any, x: Any, blobs: Any, rng: Any) -> list[Shape]:
         """Runs the user's ``reshape`` and ``forward``: either may give the tops their shapes."""
         bottom, top = self._blobs()
         for blob, values in zip(bottom, x or [], strict=True):
@@ -173,6 +199,8 @@ class Python(Layer):
         for blob in top:
             blob.cast(next((values.dtype for values in (*(x or ()), *blobs)), np.float32))
         self._lend_params(blobs)
+        if isinstance(self.user, KeyedLayer):
+            self.user.rng = rng
         self._run("reshape", bottom, top)
         self._run("forward", bottom, top)
         self._remember([values.shape for values in x or []], top)
