@@ -157,7 +157,7 @@ class LayerView:
 
 def param_blobs(model: Model, node: Node) -> BlobVec:
     """The learnable blobs of a layer."""
-    return BlobVec(ParamBlob(model, node.name, index) for index, _ in enumerate(node.params))
+    return BlobVec(ParamBlob(model, node.store, index) for index, _ in enumerate(node.params))
 
 
 def layer_view(model: Model, node: Node) -> Any:

@@ -92,7 +92,7 @@ class Executor:
         self._allocate()
         self._generation = self.storage.generation
         for step in self.plan.steps:
-            params = {use.spec.name: self._params[step.node.name][use.index] for use in step.node.params}
+            params = {use.spec.name: self._params[step.node.store][use.index] for use in step.node.params}
             draw = partial(_generator, self._random, self._passes, step.node.key)
             step.kernel.bind(self._forward_arrays(step), params, draw)
         self._whole_forward = {}
@@ -317,12 +317,12 @@ class Executor:
         for step in self.plan.steps:
             for use in step.node.params:
                 if not use.spec.learnable:
-                    yield self._params[step.node.name][use.index]
+                    yield self._params[step.node.store][use.index]
 
     def _search(self) -> str:
         for step in self.plan.steps:
             for use in step.node.params:
-                found = _bad_numbers(self._params[step.node.name][use.index].data)
+                found = _bad_numbers(self._params[step.node.store][use.index].data)
                 if found:
                     return f"param {use.index} ('{use.spec.name}') of layer '{step.node.name}' ({step.node.type}), {found}"
             if not step.node.layer.source:

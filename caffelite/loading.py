@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import Protocol
 
@@ -56,8 +57,8 @@ def load_params(net: Loadable, weights: Sequence[LayerWeights], path: str) -> Lo
     another number of blobs or another shape, with both and what to do.
     """
     report = LoadReport(path)
-    nodes = {node.name: node for node in sorted(net.nodes, key=lambda node: bool(node.params))}
-    weights = adapt_normalizations(weights, nodes, path, report.converted)
+    nodes = {node.store: node for node in sorted(net.nodes, key=lambda node: bool(node.params))}
+    weights = adapt_normalizations(numbered(weights, nodes), nodes, path, report.converted)
     with_blobs = {entry.name for entry in weights if entry.blobs}
     found: list[tuple[Param, Array]] = []
     for entry in weights:
@@ -96,6 +97,20 @@ def check_shared(node: Node, theirs: list[Param]) -> None:
             ", ".join(map(shape_text, ours)),
             "give both the same sizes, or this layer another name",
         )
+
+
+def numbered(weights: Sequence[LayerWeights], stores: Container[str]) -> list[LayerWeights]:
+    """The layers of a file, the second with blobs of one name called as the net calls its second, and so on.
+
+    ``stores`` are the names under which the net keeps params.
+    """
+    seen: Counter[str] = Counter()
+    entries = []
+    for entry in weights:
+        seen[entry.name] += bool(entry.blobs)
+        store = f"{entry.name}#{seen[entry.name]}"
+        entries.append(replace(entry, name=store) if entry.blobs and store in stores else entry)
+    return entries
 
 
 def blobs_in_net(nodes: Sequence[Node], path: str) -> list[LayerWeights]:

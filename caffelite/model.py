@@ -134,7 +134,7 @@ class Model:
 
     def params_of(self, node: Node) -> list[Param]:
         """The parameters of a layer; none for one that shares only its name with a layer that has some."""
-        return self.params[node.name] if node.params else []
+        return self.params[node.store] if node.params else []
 
     # -- shapes -----------------------------------------------------------------------------------------
 
@@ -241,7 +241,7 @@ class Model:
     def _make_params(self, graph: Graph) -> dict[str, list[Param]]:
         params: dict[str, list[Param]] = {}
         for node in graph.nodes:
-            mine = params.setdefault(node.name, [])
+            mine = params.setdefault(node.store, [])
             for use in node.params:
                 mine.append(self._make_param(use, params))
         return params
@@ -268,9 +268,9 @@ class Model:
         Raises NetError if the shapes of a layer's params differ, and shares nothing then.
         """
         found = {
-            node: other.params[node.name]
+            node: other.params[node.store]
             for node in self.nodes
-            if node.params and other.params.get(node.name)
+            if node.params and other.params.get(node.store)
         }
         for node, theirs in found.items():
             check_shared(node, theirs)
@@ -278,7 +278,7 @@ class Model:
             for use, param in zip(node.params, theirs, strict=True):
                 owner = self.params[use.owner.layer][use.owner.index] if use.owner else None
                 one = owner is not None and owner.shares_with(param)
-                self.params[node.name][use.index] = (
+                self.params[node.store][use.index] = (
                     owner.reshaped(use.spec.shape) if owner and one else param.twin()
                 )
         for executor in self._plans.values():
@@ -365,7 +365,7 @@ class Model:
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs besides weights: the count of passes and each layer's state."""
-        layers = {node.name: node.layer.state() for node in self.nodes}
+        layers = {node.key: node.layer.state() for node in self.nodes}
         return {
             "passes": self.passes.number,
             "layers": {name: state for name, state in layers.items() if state},
@@ -375,8 +375,8 @@ class Model:
         """Takes back what ``state_dict`` gave; layers that it does not name stay as they are."""
         self.passes.number = int(state.get("passes", 0))
         for node in self.nodes:
-            if node.name in state.get("layers", {}):
-                node.layer.restore(state["layers"][node.name])
+            if node.key in state.get("layers", {}):
+                node.layer.restore(state["layers"][node.key])
 
     def close(self) -> None:
         """Stops data workers and closes files. Passes of nets without data layers still run."""

@@ -54,7 +54,7 @@ def hdf5(
 def layer_weights(model: Model) -> list[LayerWeights]:
     """A net's weights as a file holds them: layers with parameters, a shared blob at each of its users."""
     return [
-        LayerWeights(node.name, node.type, [p.data for p in params], [False] * len(params))
+        LayerWeights(node.store, node.type, [p.data for p in params], [False] * len(params))
         for node in model.nodes
         if (params := model.params_of(node))
     ]

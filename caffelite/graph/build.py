@@ -51,8 +51,7 @@ def build_graph(
         source.message.name, state.phase, [], force_backward or source.message.force_backward, notes
     )
     owners: dict[str, ParamUse] = {}
-    learners: dict[str, Entry] = {}
-    keys: set[str] = set()
+    keys, stores = set[str](), set[str]()
     sessions = sessions if sessions is not None else {}
     for entry in insert_splits(entries):
         with problems.collect():
@@ -60,8 +59,7 @@ def build_graph(
             layer = _make_layer(entry, state.phase, sessions.setdefault(key, {}), random, wires, source)
             node = wires.connect(len(graph.nodes), layer, key, entry)
             if node is not None:
-                _finish(node, graph, shapes or {}, owners, wires, entry)
-                _check_name(node, entry, learners)
+                _finish(node, graph, shapes or {}, owners, stores, wires, entry)
     problems.raise_any()
     set_gradients(graph)
     return graph
@@ -76,19 +74,14 @@ def _unique(name: str, keys: set[str]) -> str:
     return key
 
 
-def _check_name(node: Node, entry: Entry, learners: dict[str, Entry]) -> None:
-    """Raises NetError for two layers with params under one name: a weights file could not tell them apart."""
-    if not node.params:
-        return
-    first = learners.setdefault(node.name, entry)
-    if first is not entry:
-        raise NetError(
-            layer_message(
-                node.name, node.type, entry.where.at("name"),
-                f"expected a name of its own for a layer with params; the layer at {first.where.at()} has it too",
-                fix="rename one of them",
-            )
-        )  # fmt: skip
+def _store(node: Node, stores: set[str], notes: list[str]) -> str:
+    """What the params of a node are kept under; ``stores`` holds the names given out."""
+    if not node.layer.params:
+        return node.name
+    store = _unique(node.name, stores)
+    if store != node.name:
+        notes.append(f"another layer with params is named {node.name}: those of the later one are '{store}'")
+    return store
 
 
 def _make_layer(
@@ -125,12 +118,14 @@ def _finish(
     graph: Graph,
     shapes: Mapping[str, Shape],
     owners: dict[str, ParamUse],
+    stores: set[str],
     wires: Wires,
     entry: Entry,
 ) -> None:
     """Shapes, parameters and loss weights; a node that fails takes its tops out of sight."""
     try:
         infer_node(node, shapes)
+        node.store = _store(node, stores, graph.notes)
         node.params = declare_params(node, owners)
         check_propagate_down(node)
         _set_loss_weights(node)

@@ -31,7 +31,10 @@ class Value:
 
 @dataclass(eq=False)
 class ParamUse:
-    """A learnable blob as a layer uses it. ``owner`` is the first user of a shared one, itself if not shared."""
+    """A learnable blob as a layer uses it. ``owner`` is the first user of a shared one, itself if not shared.
+
+    ``layer`` is what the layer's params are kept under, see ``Node.store``.
+    """
 
     layer: str
     index: int
@@ -55,10 +58,11 @@ class Node:
 
     index: int
     layer: Layer
-    key: str  # the layer's name, made unique: Caffe lets layers without params have one name
+    key: str  # the layer's name, made unique: Caffe lets layers have one name
     bottoms: tuple[Value, ...]
     tops: tuple[Value, ...] = ()
     params: tuple[ParamUse, ...] = ()
+    store: str = ""  # what its params are kept under: the name, unless an earlier layer with params has it
     propagate: tuple[bool, ...] = ()  # for each bottom: does backward write its gradient?
     backward: bool = False  # does backward run at all?
 

@@ -27,7 +27,7 @@ def declare_params(node: Node, owners: dict[str, ParamUse]) -> tuple[ParamUse, .
         )  # fmt: skip
     uses = []
     for index in range(len(layer.params)):
-        use = _use(layer, index)
+        use = _use(layer, node.store, index)
         if use.shared_name:
             owner = owners.setdefault(use.shared_name, use)
             if owner is not use:
@@ -36,14 +36,14 @@ def declare_params(node: Node, owners: dict[str, ParamUse]) -> tuple[ParamUse, .
     return tuple(uses)
 
 
-def _use(layer: Layer, index: int) -> ParamUse:
+def _use(layer: Layer, store: str, index: int) -> ParamUse:
     spec = layer.params[index]
     written: Any = layer.spec.param[index] if index < len(layer.spec.param) else None
     if written is None:
-        return ParamUse(layer.name, index, spec, float(spec.learnable), 1.0)
+        return ParamUse(store, index, spec, float(spec.learnable), 1.0)
     rate = written.lr_mult if spec.learnable else 0.0  # some layers take a rate for what they do not learn
     return ParamUse(
-        layer.name, index, spec, rate, written.decay_mult, written.name,
+        store, index, spec, rate, written.decay_mult, written.name,
         has_lr=written.HasField("lr_mult"), has_decay=written.HasField("decay_mult"),
     )  # fmt: skip
 

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from caffelite.atomic import check_writable
 from caffelite.errors import MissingFileError, WeightsError
 from caffelite.graph.graph import ParamUse
+from caffelite.loading import numbered
 from caffelite.model import Model
 from caffelite.params import Param
 from caffelite.solver.lines import Lines
@@ -150,7 +151,8 @@ def find_weights(
 def _learned(
     weights: Sequence[LayerWeights], learnables: Sequence[tuple[ParamUse, Param]]
 ) -> Iterator[npt.NDArray[Any]]:
-    layers = {layer.name: layer.blobs for layer in reversed(weights) if layer.blobs}
+    entries = numbered(weights, {use.layer for use, _ in learnables})
+    layers = {layer.name: layer.blobs for layer in reversed(entries) if layer.blobs}
     for use, _ in learnables:
         blobs = layers.get(use.layer, [])
         blob = blobs[use.index] if use.index < len(blobs) else None

@@ -182,16 +182,15 @@ def test_all_errors_at_once(graph) -> None:
     assert str(caught.value) == "\n".join(messages)
 
 
-def test_layers_with_one_name(graph, refused) -> None:
+def test_layers_with_one_name(graph) -> None:
     """Caffe lets them be; what they keep must not get mixed up."""
     net = graph(INPUT + layer("r", "Dropout", "x", "a") + layer("r", "Dropout", "a", "b"))
     assert [n.key for n in net.nodes] == ["in", "r", "r#2"]
     ip = "inner_product_param { num_output: 3 }"
-    message = refused(
-        INPUT + layer("fc", "InnerProduct", "x", "a", ip) + layer("fc", "InnerProduct", "a", "b", ip)
-    )
-    assert "layer 'fc' (InnerProduct) at net.prototxt:3:9: expected a name of its own" in message
-    assert "the layer at net.prototxt:2:1 has it too" in message
+    net = graph(INPUT + layer("fc", "InnerProduct", "x", "a", ip) + layer("fc", "InnerProduct", "a", "b", ip))
+    assert [n.store for n in net.nodes] == ["in", "fc", "fc#2"]
+    assert [use.layer for use in net.params] == ["fc", "fc", "fc#2", "fc#2"]
+    assert net.notes == ["another layer with params is named fc: those of the later one are 'fc#2'"]
 
 
 @pytest.mark.parametrize(
