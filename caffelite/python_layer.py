@@ -130,11 +130,11 @@ class ArrayBlob(Blob):
             self._data, self._diff = self._data.astype(dtype), None
 
     def lend(self, data: Any = None, diff: Any = None) -> None:
-        """Puts the net's arrays (or contiguous copies) in place of its own."""
+        """Puts the net's arrays (or copies in C order) in place of its own."""
         if data is not None:
-            self._data = np.ascontiguousarray(data)
+            self._data = np.asarray(data, order="C")  # ascontiguousarray gives a scalar an axis
         if diff is not None:
-            self._diff = np.ascontiguousarray(diff)
+            self._diff = np.asarray(diff, order="C")
         elif self._diff is not None and self._diff.shape != self._data.shape:
             self._diff = None
 

@@ -385,6 +385,15 @@ def test_a_net_goes_on_after_an_exception(monkeypatch: pytest.MonkeyPatch) -> No
         assert model.params["conv"][1].grad == pytest.approx([5 * 4 * 9] * 3)
 
 
+def test_scalars_stay_scalars(engine: str) -> None:
+    """As losses are; between them a layer in C order and one that is not."""
+    total = 'layer { name: "all" type: "Reduction" bottom: "x" top: "t" }\n'
+    model = net(blob() + total + python("Double", "t"), engine)
+    assert model.blob("y").shape == ()
+    model.forward()
+    assert model.blob("y").shape == () and model.blob("y") == 2 * model.blob("t")
+
+
 def test_hooks_come_before_the_layer_computes() -> None:
     model = net(blob() + python("Double") + SUM)
     model.hooks.before_forward.append(lambda layer: model.blob("x").fill(layer))
