@@ -386,7 +386,7 @@ def test_a_net_goes_on_after_an_exception(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_scalars_stay_scalars(engine: str) -> None:
-    """As losses are; between them a layer in C order and one that is not."""
+    """As losses are."""
     total = 'layer { name: "all" type: "Reduction" bottom: "x" top: "t" }\n'
     model = net(blob() + total + python("Double", "t"), engine)
     assert model.blob("y").shape == ()
