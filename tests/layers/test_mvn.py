@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from caffelite.testing import check_layer, run_layer
+from caffelite.testing import check_layer, make_layer, run_layer
 
 X = [[[1, 3], [10, 30]]]  # means 2 and 20, deviations 1 and 10
 
@@ -30,3 +30,9 @@ def test_checks(variance, across, shape):
 def test_tops_have_four_axes_as_caffes(shape):
     missing = 4 - len(shape)
     assert run_layer("MVN", "", [np.ones(shape)]).y[0].shape == (*shape, *(1,) * missing)
+
+
+def test_in_place_the_axes_stay():
+    layer = make_layer("MVN", "", 1, 1)
+    layer.spec.top[0] = layer.spec.bottom[0]
+    assert layer.infer([(2, 3)]) == [(2, 3)]
