@@ -25,8 +25,8 @@ class DetectionOutput(Layer):
              after softmax; prior (1, 2, P * 4) as PriorBox makes it; data, which only ``visualize`` would read.
     Tops:    y (1, 1, K, 7), rows of item, label, score, x1, y1, x2, y2, by item, then label, then falling score. If
              there is none in the whole batch, one row (item, -1, -1, -1, -1, -1, -1) for each item. K is N * keep_top_k,
-             with rows of zeros after those found, as OpenCV's dnn has it. With ``fixed_rows: false``, or without
-             keep_top_k, there are as many rows as found, as in SSD; K is 1 before the first pass then.
+             with rows of zeros after those found, as OpenCV's dnn has it; with ``fixed_rows: false``, or without
+             keep_top_k, there are as many rows as found, as in SSD. K is 1 before the first pass, as in SSD.
     Gradient: none.
     Raises:  ShapeError; NetError for bad parameters; DataError for a prior without width or height.
     Example: loc (1, 8), conf [[0.1, 0.9, 0.8, 0.2]], prior [[[0.1, 0.1, 0.5, 0.5, 0.4, 0.4, 0.9, 0.9], [0.1, 0.1, 0.2, 0.2,
@@ -57,8 +57,6 @@ class DetectionOutput(Layer):
         self.top_k = nms.top_k if nms.HasField("top_k") else -1
         self.lowest = p.confidence_threshold if p.HasField("confidence_threshold") else _LOWEST
         self.fixed = p.fixed_rows and p.keep_top_k > 0
-        if self.fixed:
-            self.measure = None  # type: ignore[method-assign,assignment]
 
     def infer(self, shapes: Sequence[Shape]) -> list[Shape]:
         loc, conf, prior = shapes[:3]
@@ -71,17 +69,14 @@ class DetectionOutput(Layer):
             sizes = f"loc (N, {wanted[0][1]}) and conf (N, {wanted[1][1]})"
             expected = f"{sizes} for {priors} priors and {classes} classes"
             raise self.shape_error(expected, f"loc={loc}, conf={conf}")
-        return [(1, 1, conf[0] * self.p.keep_top_k if self.fixed else 1, 7)]
+        return [(1, 1, 1, 7)]
 
     def measure(self, xp: Any, loc: Any, conf: Any, prior: Any) -> list[Shape]:
         self.session["rows"] = rows = self._rows(xp, loc, conf, prior)
-        return [(1, 1, *rows.shape)]
+        return [(1, 1, len(conf) * self.p.keep_top_k if self.fixed else len(rows), 7)]
 
-    def forward(self, xp: Any, loc: Any, conf: Any, prior: Any, y: Any) -> None:
-        if not self.fixed:
-            y[0, 0] = self.session["rows"]
-            return
-        rows = self._rows(xp, loc, conf, prior)
+    def forward(self, xp: Any, y: Any) -> None:
+        rows = self.session["rows"]
         y[0, 0, : len(rows)], y[0, 0, len(rows) :] = rows, 0
 
     def _rows(self, xp: Any, loc: Any, conf: Any, prior: Any) -> Any:
