@@ -15,12 +15,7 @@ _WIDTH = 100
 def overview(groups: Mapping[str, Mapping[str, Command]]) -> str:
     """What ``caffelite`` alone prints: the verbs of each group."""
     width = max(len(verb) for commands in groups.values() for verb in commands)
-    parts = [
-        "\n".join(
-            [f"{group}:", *(f"  {verb:<{width}}  {command.summary}" for verb, command in commands.items())]
-        )
-        for group, commands in groups.items()
-    ]
+    parts = [f"{group}:\n{_verbs(commands, width)}" for group, commands in groups.items()]
     return "\n\n".join([
         "caffelite: Caffe that installs with pip and runs today.",
         "usage: caffelite VERB [FLAGS]",
@@ -31,17 +26,25 @@ def overview(groups: Mapping[str, Mapping[str, Command]]) -> str:
     ])  # fmt: skip
 
 
-def page(verb: str, command: Command, old_names: Sequence[str] = ()) -> str:
-    """What ``caffelite help VERB`` prints. ``old_names``: what Caffe calls it."""
+def page(
+    verb: str, command: Command, old_names: Sequence[str] = (), family: Mapping[str, Command] | None = None
+) -> str:
+    """What ``caffelite help VERB`` prints. ``old_names``: what Caffe calls it. ``family``: verbs that follow it."""
     usage = " ".join(filter(None, ("usage: caffelite", verb, command.usage, "[FLAGS]")))
     parts = [usage, command.summary[:1].upper() + command.summary[1:] + "."]
     parts += [f"In Caffe: {', '.join(old_names)}."] if old_names else []
     parts += [_paragraphs(command.text)] if command.text else []
+    if family:
+        parts.append(f"Verbs:\n{_verbs(family, max(map(len, family)))}")
     if command.examples:
         parts.append("Examples:\n" + "\n".join(f"  {example}" for example in command.examples))
     parts += ["Flags:\n" + _flags(command.flags)] if command.flags else []
     parts.append("Flags of every verb:\n" + _flags(EVERYWHERE))
     return "\n\n".join(parts)
+
+
+def _verbs(commands: Mapping[str, Command], width: int) -> str:
+    return "\n".join(f"  {verb:<{width}}  {command.summary}" for verb, command in commands.items())
 
 
 def version() -> str:

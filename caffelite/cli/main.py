@@ -7,7 +7,6 @@ the output.
 
 from __future__ import annotations
 
-import importlib
 import io
 import os
 import sys
@@ -20,7 +19,7 @@ from traceback import print_exception
 from caffelite.cli import help as texts
 from caffelite.cli.command import EVERYWHERE, Command
 from caffelite.cli.flags import Flag, Options, first_word, parse
-from caffelite.cli.verbs import GROUPS, NETS, OLD_NAMES, VERBS, current, old_names
+from caffelite.cli.verbs import FAMILIES, GROUPS, NETS, OLD_NAMES, VERBS, command, current, members, old_names
 from caffelite.errors import CaffeliteError, IgnoredFieldWarning, PrototxtError, UsageError
 from caffelite.logs.caffe import FileSink, StderrSink, year_in_prefix
 from caffelite.logs.log import Log, Sink, get_log, level_from_environment
@@ -42,12 +41,6 @@ _VERBS_LISTED = f"one of {', '.join(VERBS)}; 'caffelite help' tells what they do
 _NAMES = (*VERBS, *OLD_NAMES, "help")
 _HELP = ("-h", "-help", "--help", "-helpshort", "--helpshort")
 _VERSION = ("-version", "--version")
-
-
-def command(verb: str) -> Command:
-    """A verb's definition."""
-    found: Command = importlib.import_module(f"caffelite.cli.{verb.replace('.', '_')}").COMMAND
-    return found
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -79,7 +72,7 @@ def _run(words: list[str]) -> int:
         return _help(rest)
     chosen = command(verb)
     if any(word in _HELP for word in rest):
-        return _print(texts.page(verb, chosen, old_names(verb)))
+        return _print(_page(verb))
     options = parse(rest, chosen.flags + EVERYWHERE)
     _check_words(verb, chosen, options)
     with get_log().to(*_sinks(verb, options, chosen.progress), instead=True) as log:
@@ -147,7 +140,20 @@ def _find_verb(words: list[str]) -> tuple[str, list[str]]:
     if verb not in (*VERBS, "help"):
         near = suggestion(verb, _NAMES, _ALIASES)
         raise UsageError(f"unknown verb '{verb}'{near}\n  Fix: {_VERBS_LISTED}")
-    return verb, preset + words[:at] + words[at + 1 :]
+    rest = preset + words[:at] + words[at + 1 :]
+    return _find_member(verb, rest) if verb in FAMILIES else (verb, rest)
+
+
+def _find_member(family: str, words: list[str]) -> tuple[str, list[str]]:
+    """The verb of a family that a line is about, as ``det check``; the family itself if there are only flags."""
+    at = first_word(words, EVERYWHERE)
+    if at is None:
+        return family, words
+    names, name = members(family), words[at].replace("-", "_")
+    if name not in names:
+        listed = f"one of {', '.join(names)}; 'caffelite help {family}' tells what they do"
+        raise UsageError(f"unknown verb '{family} {words[at]}'{suggestion(name, names)}\n  Fix: {listed}")
+    return f"{family} {name}", words[:at] + words[at + 1 :]
 
 
 def _all_flags(words: list[str]) -> Iterator[Flag]:
@@ -159,8 +165,13 @@ def _all_flags(words: list[str]) -> Iterator[Flag]:
 
 
 def _help(words: list[str]) -> int:
-    verb = _find_verb(words[:1])[0] if words else "help"
-    return _print(_overview() if verb == "help" else texts.page(verb, command(verb), old_names(verb)))
+    verb = _find_verb(words)[0] if words else "help"
+    return _print(_overview() if verb == "help" else _page(verb))
+
+
+def _page(verb: str) -> str:
+    family = {name: command(f"{verb} {name}") for name in members(verb)}
+    return texts.page(verb, command(verb), old_names(verb), family)
 
 
 def _check_words(verb: str, chosen: Command, options: Options) -> None:
@@ -191,7 +202,10 @@ def _sinks(verb: str, options: Options, progress: bool) -> Iterator[Sink]:
     else:
         yield StderrSink(level, year)
     if options.text("log_dir"):
-        yield FileSink(os.path.join(options.text("log_dir"), f"caffelite.{verb}.{os.getpid()}.log"), year)
+        yield FileSink(
+            os.path.join(options.text("log_dir"), f"caffelite.{verb.replace(' ', '_')}.{os.getpid()}.log"),
+            year,
+        )
 
 
 def _level(options: Options) -> int:

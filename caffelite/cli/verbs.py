@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
+from pathlib import Path
+
+from caffelite.cli.command import Command
+
 NETS = ("demo", "train", "test", "time", "summary", "check", "show", "layers", "device_query", "train.py")
 
 GROUPS = {
@@ -11,10 +17,12 @@ GROUPS = {
         "convert_mnist_siamese_data", "resize",
     ),
     "Pictures through a net": ("classify", "classification", "detect"),
+    "Detection": ("det",),
     "Files of nets": ("draw", "export", "summarize", "upgrade", "download"),
     "Logs": ("parse_log", "plot", "extract_seconds"),
 }  # fmt: skip
 VERBS = tuple(verb for verbs in GROUPS.values() for verb in verbs)
+FAMILIES = ("det",)  # verbs that are followed by another, each in a file of its own: det_check.py
 
 OLD_NAMES: dict[str, tuple[str, ...]] = {
     "compute_image_mean": ("mean",),
@@ -45,3 +53,18 @@ def current(name: str) -> tuple[str, ...]:
 def old_names(verb: str) -> list[str]:
     """What Caffe called a verb that has another name here."""
     return [old for old, (new, *_) in OLD_NAMES.items() if new == verb]
+
+
+def command(verb: str) -> Command:
+    """A verb's definition; ``det check`` is one verb."""
+    module = verb.replace(".", "_").replace(" ", "_")
+    found: Command = importlib.import_module(f"caffelite.cli.{module}").COMMAND
+    return found
+
+
+def members(family: str) -> list[str]:
+    """The verbs that may follow one, sorted; none if it is no family."""
+    if family not in FAMILIES:
+        return []
+    names = (module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
+    return sorted(name.removeprefix(f"{family}_") for name in names if name.startswith(f"{family}_"))

@@ -56,10 +56,19 @@ def read_set(path: str | os.PathLike[str], split: str = "", classes: Sequence[st
     """A set as :func:`caffelite.detection.dataset.load_set` gives it, with the findings, not told yet."""
     form, place = format_of(path)
     findings = Findings()
-    records = _union([form.read(place, part.strip(), findings) for part in split.split("+")])
+    records = _union([form.read(place, part, findings) for part in _parts(split, form.splits(place))])
     name = f"{place.name}_{split}" if split else place.stem
     dataset = assemble(name, records, classes, findings)
     return Reading(dataset, findings, form.name, dict(names_of(records)))
+
+
+def _parts(split: str, there_are: Sequence[str]) -> list[str]:
+    """The splits that a split stands for: trainval is train and val where it has no list of its own."""
+    named = {name.casefold() for name in there_are}
+    parts = [part.strip() for part in split.split("+")]
+    if parts == ["trainval"] and "trainval" not in named:
+        return [name for name in ("train", "val") if name in named] or parts
+    return parts
 
 
 def _union(parts: list[Records]) -> Records:

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from caffelite.detection.findings import Findings
+from caffelite.detection.formats.data_yaml import read_yaml
 from caffelite.detection.formats.layout import (
     Images,
     files_below,
@@ -22,7 +24,6 @@ from caffelite.detection.formats.layout import (
     subfolder,
 )
 from caffelite.detection.formats.records import Box, Format, Record, Records, Thing
-from caffelite.detection.formats.simple_yaml import Value, read_yaml
 from caffelite.detection.formats.text import read_lines
 from caffelite.errors import DataError
 
@@ -44,7 +45,7 @@ class _Layout:
         return self.path if self.path.is_dir() else self.path.parent
 
     @cached_property
-    def yaml(self) -> dict[str, Value]:
+    def yaml(self) -> dict[str, Any]:
         if self.path.is_file():
             return read_yaml(self.path)
         found = [path for path in files_below(self.root, _YAML, 0) if _is_data(path)]
@@ -54,10 +55,10 @@ class _Layout:
     def classes(self) -> tuple[str, ...]:
         """The names of the classes; none if no file tells them."""
         names = self.yaml.get("names")
-        if isinstance(names, dict):
-            return tuple(names[key] for key in sorted(names, key=int))
+        if isinstance(names, dict) and all(key.isdigit() for key in names):
+            return tuple(str(names[key]) for key in sorted(names, key=int))
         if isinstance(names, list):
-            return tuple(names)
+            return tuple(map(str, names))
         labels = subfolder(self.root, ("labels",))
         places = [self.root, *([labels] if labels else [])]
         files = (place / name for place in places for name in _NAMES)
