@@ -14,6 +14,7 @@ Everything is computed in float32 in host memory, whatever engine the net runs o
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,9 +89,9 @@ def anchor_target_blobs(
     rest = np.empty((3, items, 4 * len(anchors), height, width), np.float32)
     for i, (rows, columns, _) in enumerate(image_sizes(im_info, items).tolist()):
         made = anchor_targets(boxes, truth[i][:, :4], rows, columns, rng, **options)
-        labels[i, 0] = _map(made.labels, height, width).reshape(-1, width)
+        labels[i, 0] = _map(made.labels, len(anchors), height, width).reshape(len(anchors) * height, width)
         for j, values in enumerate((made.targets, made.inside, made.outside)):
-            rest[j, i] = _map(values, height, width)
+            rest[j, i] = _map(values, 4 * len(anchors), height, width)
     return labels, rest[0], rest[1], rest[2]
 
 
@@ -101,12 +102,12 @@ def proposal_target_blobs(
 
     ``options`` are those of ``proposal_targets``. Raises DataError for bad boxes, or labels not below ``classes``.
     """
-    rois = host(rois).reshape(-1, 5)
+    rois = _flat(rois)
     index = rois[:, 0]
     if not (index >= 0).all():
         raise DataError(f"expected image numbers of 0 or more in rois, got {index.min():g}")
-    several = np.shape(gt)[1] == 6
-    items = int(max(index.max(initial=0), host(gt)[:, 0].max(initial=0) if several else 0)) + 1
+    gt = _flat(gt)
+    items = int(max(index.max(initial=0), gt[:, 0].max(initial=0) if gt.shape[1] == 6 else 0)) + 1
     made = []
     for i, truth in enumerate(split_gt(gt, items)):
         if (truth[:, 4] >= classes).any():
@@ -128,8 +129,7 @@ def proposal_target_blobs(
 
 def image_sizes(im_info: Any, items: int) -> Array:
     """Height, width and scale (N, 3) of ``items`` images; the scale is 1 if it is not given."""
-    rows = host(im_info)
-    rows = rows.reshape(len(rows), -1)
+    rows = _flat(im_info)
     if len(rows) != items or rows.shape[1] < 2:
         raise DataError(f"expected im_info ({items}, 3), rows of height, width, scale, got {rows.shape}")
     if rows.shape[1] == 2:
@@ -142,20 +142,25 @@ def split_gt(gt: Any, items: int) -> list[Array]:
 
     Raises DataError, with the row, for corners that are not finite or in the wrong order, or an image not there.
     """
-    rows = host(gt)
-    rows = rows.reshape(len(rows), -1)
+    rows = _flat(gt)
     if rows.shape[1] not in (5, 6) or (rows.shape[1] == 5 and items > 1):
         wanted = "(G, 5)" if items == 1 else "(G, 6), the number of the image first, for several images"
         raise DataError(f"expected gt_boxes {wanted}, got {rows.shape}")
     index, boxes = (rows[:, 0], rows[:, 1:]) if rows.shape[1] == 6 else (np.zeros(len(rows)), rows)
     real = boxes[:, 4] > 0
     ordered = np.isfinite(boxes).all(axis=1) & (boxes[:, :2] <= boxes[:, 2:4]).all(axis=1)
-    good = ordered & (index >= 0) & (index < items) | (boxes[:, 4] <= 0)
+    good = ordered & (index >= 0) & (index < max(items, 1)) | (boxes[:, 4] <= 0)
     if not good.all():
         at = int(good.argmin())
         expected = f"x1 <= x2, y1 <= y2, finite, of images 0 to {items - 1}"
         raise DataError(f"expected boxes with {expected} in gt_boxes, got {_shown(rows[at])} as row {at}")
     return [boxes[real & (index == i)] for i in range(items)]
+
+
+def _flat(x: Any) -> Array:
+    """Rows of numbers, without axes of length 1 after them."""
+    rows = host(x)
+    return rows.reshape(len(rows), math.prod(rows.shape[1:]))
 
 
 def _shown(row: Array) -> str:
@@ -164,12 +169,12 @@ def _shown(row: Array) -> str:
 
 def _rows(x: Array, columns: int) -> Array:
     """(A k, H, W) -> (H W A, k), the order of the anchors."""
-    return x.transpose(1, 2, 0).reshape(-1, columns)
+    return x.transpose(1, 2, 0).reshape(x.size // columns, columns)
 
 
-def _map(rows: Array, height: int, width: int) -> Array:
-    """(H W A, ...) -> (A k, H, W), the other way."""
-    return rows.reshape(height, width, rows.size // max(height * width, 1)).transpose(2, 0, 1)
+def _map(rows: Array, channels: int, height: int, width: int) -> Array:
+    """(H W A, k) -> (A k, H, W), the other way."""
+    return rows.reshape(height, width, channels).transpose(2, 0, 1)
 
 
 def _numbered(item: int, boxes: Array) -> Array:

@@ -33,7 +33,7 @@ class RoIDataLayer(BoxLayer):
     The order is drawn anew for each epoch from the net's seed, and a resumed run goes on in it. No image is left out:
     if the last batch of an epoch is short, images of this epoch fill it. Tops with HAS_RPN: data (N, 3, H, W), im_info
     (N, 3), gt_boxes (G, 5), or (G, 6) with the image's number first if N is not 1. Without: data, rois (R, 5), labels
-    (R,), and with BBOX_REG targets, inside and outside weights (R, 4 num_classes).
+    (R,), and with BBOX_REG targets, inside and outside weights (R, 4 num_classes), or, with five tops, no outside ones.
     """
 
     known = required = ("num_classes",)
@@ -47,6 +47,8 @@ class RoIDataLayer(BoxLayer):
         image = (cfg.TRAIN.IMS_PER_BATCH, 3, max(cfg.TRAIN.SCALES), cfg.TRAIN.MAX_SIZE)
         shapes = {"data": image, "im_info": (1, 3), "gt_boxes": (1, 5), "rois": (1, 5), "labels": (1,)}
         names = self._names()
+        if len(top) == 5 and names == _FAST:  # the first Fast R-CNN had one kind of weights
+            names = _FAST[:5]
         if len(top) != len(names):
             fix = "the prototxt and cfg.TRAIN.HAS_RPN, BBOX_REG must be of the same method"
             raise UsageError(f"expected {len(names)} tops ({', '.join(names)}), got {len(top)}\n  Fix: {fix}")
