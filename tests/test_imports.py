@@ -25,6 +25,7 @@ ORDER = [
     "python_layer",
     "resources",
     "atomic",
+    "hdf5_disk",
     "fillers",
     "weights",
     "data",

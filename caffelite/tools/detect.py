@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from caffelite.atomic import atomic_path, atomic_write, check_target
+from caffelite.atomic import atomic_write, check_target
 from caffelite.errors import DataError, UsageError
+from caffelite.hdf5_disk import write_hdf5
 from caffelite.prototxt.binary import read_bytes
 from caffelite.tools.lists import read_lines
 
@@ -102,7 +103,7 @@ def _write_csv(path: str | Path, names: Sequence[str], windows: np.ndarray, scor
 def _write_hdf5(path: str | Path, names: Sequence[str], windows: np.ndarray, scores: np.ndarray) -> None:
     import h5py
 
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with write_hdf5(path) as file:
         written = [name.encode("utf-8", "surrogateescape") for name in names]
         file["filename"] = np.array(written, h5py.string_dtype())
         for name, column in zip(COORDINATES, windows.T, strict=True):

@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from caffelite.atomic import atomic_path
 from caffelite.errors import CaffeliteError, SnapshotError, WeightsError
+from caffelite.hdf5_disk import write_hdf5
 from caffelite.weights import kinds
 from caffelite.weights.blob import MAX_COUNT, Blob
 from caffelite.weights.caffemodel import MAX_BLOBS, LayerRecord, LayerWeights
@@ -57,7 +56,7 @@ def write_hdf5_weights(path: StrPath, layers: Iterable[LayerRecord]) -> None:
     Raises:
         SnapshotError: the file cannot be written, or two layers with blobs have one name.
     """
-    with _writing(path) as file:
+    with write_hdf5(path) as file:
         groups = {"data": file.create_group("data")}
         for record in layers:
             owned = record.owned or [True] * len(record.blobs)
@@ -97,7 +96,7 @@ def write_hdf5_state(path: StrPath, state: SolverState) -> None:
         TypeError: ``extra`` holds something that JSON cannot.
     """
     extra = np.frombuffer(encode_extra(state.extra), np.uint8)
-    with _writing(path) as file:
+    with write_hdf5(path) as file:
         file["iter"] = np.array([state.iter], np.int32)
         _write_string(file, "learned_net", os.fsencode(state.learned_net))
         file["current_step"] = np.array([state.current_step], np.int32)
@@ -143,22 +142,6 @@ def _open(path: StrPath) -> Iterator[Any]:
             f"'{os.fspath(path)}' is damaged: {error}\n"
             "  Fix: download or copy the file again, and compare its size and checksum with the source's"
         ) from error
-
-
-@contextmanager
-def _writing(path: StrPath) -> Iterator[Any]:
-    import h5py
-
-    with atomic_path(path) as temporary:
-        try:
-            with h5py.File(temporary, "w") as file:
-                yield file
-        except CaffeliteError:
-            raise
-        except (OSError, RuntimeError) as error:
-            # The library hides the operating system's reason in its text.
-            code = re.search(r"errno = (\d+)", str(error))
-            raise OSError(int(code[1]), os.strerror(int(code[1]))) if code else OSError(str(error)) from error
 
 
 def _layer_groups(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

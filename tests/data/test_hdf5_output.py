@@ -82,3 +82,46 @@ def test_rows_of_another_shape(tmp_path):
 def test_no_such_folder(tmp_path):
     with pytest.raises(DataError, match="mkdir -p"):
         Hdf5Output(tmp_path / "no" / "a.h5")
+
+
+FULL = """
+import resource, sys
+import numpy as np
+from caffelite.data.hdf5_output import Hdf5Output
+from caffelite.data.owner import Owner
+from caffelite.errors import DataError, SnapshotError
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20,) * 2)
+output = Hdf5Output(sys.argv[1], Owner("out", "HDF5Output"))
+for _ in range(2):
+    try:
+        for _ in range(20):
+            output.append(data=np.ones((64, 1000), np.float32), label=np.ones(64, np.float32))
+    except DataError as error:
+        print(error)
+try:
+    output.close()
+except SnapshotError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk(tmp_path):
+    pytest.importorskip("resource")
+    path = tmp_path / "a.h5"
+    path.write_bytes(b"old")
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, os.fspath(path)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("layer 'out' (HDF5Output): cannot write '") == 2
+    assert done.stdout.count("File too large") == 3 and "Fix: free some space" in done.stdout
+    assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["a.h5"]
+
+
+def test_rows_are_checked_before_any_is_written(tmp_path):
+    output = Hdf5Output(tmp_path / "a.h5")
+    output.append(**rows(0, 2))
+    with pytest.raises(DataError, match="rows of label"):
+        output.append(data=np.ones((2, 3)), label=np.ones((2, 1)))
+    output.close()
+    assert {len(array) for array in read(tmp_path / "a.h5").values()} == {2}
