@@ -12,14 +12,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from caffelite.data.hdf5_file import Table, open_hdf5, open_table
+from caffelite.data.hdf5_file import Table, damage, open_hdf5, open_table
 from caffelite.data.owner import NOBODY, Owner
 from caffelite.data.prefetch import Arrays
 from caffelite.data.skipped import Bad
@@ -164,20 +163,12 @@ class Hdf5Batches:
         """
         start = 0
         for place in self._places(item, self.batch_size):
-            with self._damage(place.file):
+            with damage(self.paths[place.file], self.owner):
                 for rows in self._read(place):
                     end = start + len(rows[self.names[0]])
                     self._put(item + start, rows, {name: array[start:end] for name, array in into.items()})
                     start = end
         return []
-
-    @contextmanager
-    def _damage(self, file: int) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, KeyError) as error:  # a broken chunk; a dataset that is not there any more
-            text = f"cannot read the HDF5 file '{self.paths[file]}': {error}"
-            raise self.owner.error(text, fix="copy or write it again") from error
 
     def _put(self, item: int, rows: Arrays, into: Arrays) -> None:
         for name, out in into.items():

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 from caffelite.data.lists import open_list
 from caffelite.data.owner import NOBODY, Owner
-from caffelite.errors import MissingFileError
+from caffelite.errors import CaffeliteError, MissingFileError
 from caffelite.types import Shape
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -56,7 +57,7 @@ def open_table(path: str, names: Sequence[str], owner: Owner = NOBODY) -> Table:
         MissingFileError: there is no such file.
         DataError: it is no HDF5 file, lacks a dataset, or one has no rows, no numbers, or not the first one's length.
     """
-    with open_hdf5(path, owner) as file:
+    with open_hdf5(path, owner) as file, damage(path, owner):
         datasets = [_dataset(file, path, name, owner) for name in names]
         rows = len(datasets[0])
         for name, dataset in zip(names, datasets, strict=True):
@@ -67,6 +68,18 @@ def open_table(path: str, names: Sequence[str], owner: Owner = NOBODY) -> Table:
         row_bytes = sum(prod(dataset.shape[1:]) * dataset.dtype.itemsize for dataset in datasets)
         shapes = {name: dataset.shape[1:] for name, dataset in zip(names, datasets, strict=True)}
         return Table(path, rows, shapes, max(1, min(block, rows)), row_bytes)
+
+
+@contextmanager
+def damage(path: str, owner: Owner = NOBODY) -> Iterator[None]:
+    """Whatever the HDF5 library finds wrong in a file becomes a DataError."""
+    try:
+        yield
+    except CaffeliteError:
+        raise
+    except (OSError, RuntimeError, KeyError) as error:
+        text = f"cannot read the HDF5 file '{path}': {error}"
+        raise owner.error(text, fix="copy or write it again") from error
 
 
 def open_hdf5(path: str, owner: Owner = NOBODY) -> Any:

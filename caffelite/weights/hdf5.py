@@ -167,9 +167,8 @@ def _read_layer(path: StrPath, name: str, group: Any, gradients: Any) -> LayerWe
 def _read_blobs(path: StrPath, group: Any, owner: str) -> list[Blob | None]:
     import h5py
 
-    found = {
-        int(key): item for key, item in group.items() if key.isdecimal() and isinstance(item, h5py.Dataset)
-    }
+    names = [key for key in group if isinstance(key, str) and key.isdecimal()]  # bytes where it is no UTF-8
+    found = {int(name): item for name in names if isinstance(item := group[name], h5py.Dataset)}
     if any(index >= MAX_BLOBS for index in found):
         raise WeightsError(f"'{path}': expected at most {MAX_BLOBS} blobs in {owner}, got blob {max(found)}")
     arrays: list[Blob | None] = [None] * (max(found, default=-1) + 1)

@@ -330,6 +330,18 @@ def test_names_that_lead_to_no_dataset(write):
             open_table(path, ["data", name])
 
 
+def test_a_broken_group(write):
+    (path,) = write(4)
+    with open(path, "rb") as file:
+        content = file.read()
+    with open(path, "wb") as file:  # names of datasets are there
+        file.write(content.replace(b"HEAP", b"PAEH"))
+    with pytest.raises(
+        DataError, match="(?s)layer 'rows'.*cannot read the HDF5 file '.*Fix: copy or write it again"
+    ):
+        open_table(path, ["data"], LAYER)
+
+
 def test_a_broken_chunk(write, take):
     (path,) = write(64, chunks=8, compression="gzip")
     with h5py.File(path) as file:

@@ -196,6 +196,14 @@ def test_names_that_hdf5_cannot_hold(path, names):
     assert os.listdir(path.parent) == []
 
 
+def test_names_that_are_no_text(path):
+    write_hdf5_weights(path, [LayerRecord("ip", b"", [W])])
+    with h5py.File(path, "r+") as file:
+        file["data/ip"][b"\xff"] = np.ones(3)
+    (layer,) = read_hdf5_weights(path)
+    assert layer.name == "ip" and len(layer.blobs) == 1
+
+
 def test_a_full_disk(path):
     resource = pytest.importorskip("resource")
     path.write_bytes(b"old")
