@@ -6,6 +6,7 @@ import logging
 import os
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -142,6 +143,9 @@ class ListBatches(ImageBatches):
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def identity(self) -> dict[str, Any]:
+        return {**super().identity(), "rand_skip": self.rand_skip}
 
     def _load(self, item: int, count: int) -> list[int]:
         numbers: list[int] = self._order.numbers(item, count).tolist()

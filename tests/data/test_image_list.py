@@ -147,6 +147,8 @@ def test_leaving_out_some_at_the_start(pictures, take):
     other = source(made, 1, rand_skip=3, seed=99)
     other.restore(images.state())
     assert numbers(other, take, 3) == [3, 4, 0]
+    with pytest.raises(DataError, match="with rand_skip = 3 as in the snapshot, got 0"):
+        source(made, 1).restore(images.state())
     assert max(numbers(source(made, 1, rand_skip=10**9), take, 5)) == 4
 
 
