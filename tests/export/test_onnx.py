@@ -305,6 +305,14 @@ def test_given_inputs(path, wrong_form):
             export.onnx(net, None, path, inputs={"x0": values})
 
 
+@pytest.mark.parametrize("scale", ["0", "nan"])
+def test_an_output_that_says_nothing_is_told(path, scale):
+    text = f'layer {{ name: "s" type: "Power" bottom: "conv" top: "s" power_param {{ scale: {scale} }} }}'
+    report = export.onnx(model(INPUT + CONV + text), None, path, batch="N")
+    assert report.ok
+    assert report.notes == ["output 's' was never but 0 or not finite: compare on inputs of your own"]
+
+
 def test_nan_beside_a_number_differs():
     from caffelite.export.report import compare
 
