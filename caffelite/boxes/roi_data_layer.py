@@ -19,9 +19,12 @@ _FAST = ("data", "rois", "labels", "bbox_targets", "bbox_inside_weights", "bbox_
 
 
 class RoIDataLayer(BoxLayer):
-    """Images with their annotated boxes (``cfg.TRAIN.HAS_RPN``), or with a choice of proposals and targets.
+    """Images with their annotated boxes, or with a choice of proposals and targets.
 
-    ``net.layers[0].set_roidb(roidb)`` says which: a list with a dict for each image (mirror images have their own),
+    The tops say which: a top ``gt_boxes`` asks for the first, ``rois`` for the second, other names leave it to
+    ``cfg.TRAIN.HAS_RPN``. In what follows HAS_RPN stands for the first.
+
+    ``net.layers[0].set_roidb(roidb)`` takes a list with a dict for each image (mirror images have their own),
 
         image                  path, or (H, W, 3) uint8 B, G, R
         flipped                whether the image is to be mirrored; its boxes are already
@@ -46,7 +49,7 @@ class RoIDataLayer(BoxLayer):
         columns = 4 * self.params["num_classes"]
         image = (cfg.TRAIN.IMS_PER_BATCH, 3, max(cfg.TRAIN.SCALES), cfg.TRAIN.MAX_SIZE)
         shapes = {"data": image, "im_info": (1, 3), "gt_boxes": (1, 5), "rois": (1, 5), "labels": (1,)}
-        names = self._names()
+        names: tuple[str, ...] = _RPN if self.has_rpn else _FAST if cfg.TRAIN.BBOX_REG else _FAST[:3]
         if len(top) == 5 and names == _FAST:  # the first Fast R-CNN had one kind of weights
             names = _FAST[:5]
         if len(top) != len(names):
@@ -55,16 +58,16 @@ class RoIDataLayer(BoxLayer):
         for name, blob in zip(names, top, strict=True):
             blob.reshape(*shapes.get(name, (1, columns)))
 
-    def _names(self) -> tuple[str, ...]:
-        if cfg.TRAIN.HAS_RPN:
-            return _RPN
-        return _FAST if cfg.TRAIN.BBOX_REG else _FAST[:3]
+    @property
+    def has_rpn(self) -> bool:
+        names = self.layer_param.top
+        return "gt_boxes" in names or ("rois" not in names and bool(cfg.TRAIN.HAS_RPN))
 
     def set_roidb(self, roidb: Sequence[Mapping[str, Any]]) -> None:
         """Takes the images. Raises DataError for none, or an entry without what the method needs."""
         needed = {"image", "boxes"}
-        needed |= {"gt_classes"} if cfg.TRAIN.HAS_RPN else {"max_overlaps", "max_classes"}
-        needed |= {"bbox_targets"} if cfg.TRAIN.BBOX_REG and not cfg.TRAIN.HAS_RPN else set()
+        needed |= {"gt_classes"} if self.has_rpn else {"max_overlaps", "max_classes"}
+        needed |= {"bbox_targets"} if cfg.TRAIN.BBOX_REG and not self.has_rpn else set()
         for i, entry in enumerate(roidb):
             if missing := needed - entry.keys():
                 raise DataError(f"roidb[{i}]: expected {', '.join(sorted(missing))}, got {sorted(entry)}")
@@ -118,7 +121,7 @@ class RoIDataLayer(BoxLayer):
             made, scale = prepared(image, cfg.PIXEL_MEANS, cfg.TRAIN.SCALES[size], cfg.TRAIN.MAX_SIZE)
             images.append(made)
             scales.append(scale)
-        blobs = self._annotated if cfg.TRAIN.HAS_RPN else self._sampled
+        blobs = self._annotated if self.has_rpn else self._sampled
         self._deliver(top, [image_blob(images), *blobs(entries, images, scales)])
 
     def _annotated(

@@ -15,7 +15,7 @@ from caffelite.prototxt.source import parse_net
 @pytest.fixture(autouse=True)
 def _settings() -> Iterator[None]:
     before = cfg.copied()
-    cfg.TRAIN.HAS_RPN, cfg.TRAIN.IMS_PER_BATCH = True, 1
+    cfg.TRAIN.IMS_PER_BATCH = 1
     yield
     cfg.restore(before)
 
@@ -215,7 +215,6 @@ def test_published_nets_build(name: str) -> None:
     assert shape_of(image + regions + proposal("rois", scores="scores"), "scores", 1) == (1, 1, 1, 1)
     fast = body + head(conv5, pooled)
     assert shape_of(inputs(data=(1, 3, 224, 224), rois=(7, 5)) + fast + softmax, "cls_prob", 1) == (7, 21)
-    cfg.TRAIN.HAS_RPN = False
     assert shape_of(data(False) + fast + LOSSES, "cls_score", 0) == (1, 21)
 
 

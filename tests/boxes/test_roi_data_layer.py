@@ -193,8 +193,8 @@ def test_an_image_without_boxes(tmp_path: Path) -> None:
 
 def test_errors(tmp_path: Path) -> None:
     cfg.TRAIN.HAS_RPN, cfg.TRAIN.IMS_PER_BATCH = True, 1
-    with pytest.raises(UsageError, match=r"expected 3 tops \(data, im_info, gt_boxes\), got 6"):
-        data_net(tmp_path, FAST)
+    with pytest.raises(UsageError, match=r"expected 3 tops \(data, im_info, gt_boxes\), got 2"):
+        data_net(tmp_path, ("data", "boxes"))
     net = data_net(tmp_path, RPN)
     with pytest.raises(UsageError, match=r"set_roidb\(roidb\) before the first pass"):
         net.forward()
@@ -205,6 +205,22 @@ def test_errors(tmp_path: Path) -> None:
     net.layers[0].set_roidb([{**ROIDB[0], "image": str(tmp_path / "none.jpg")}])
     with pytest.raises(MissingFileError, match=r"none\.jpg"):
         net.forward()
+
+
+def test_names_of_tops_decide(tmp_path: Path) -> None:
+    """A training prototxt builds whatever cfg says: for a summary, say."""
+    for has_rpn in (True, False):
+        cfg.TRAIN.HAS_RPN = has_rpn
+        for tops in (RPN, FAST):
+            net = data_net(tmp_path, tops)
+            net.layers[0].set_roidb(ROIDB)
+            net.forward()
+            assert list(net.blobs) == list(tops)
+    cfg.TRAIN.HAS_RPN = True
+    net = data_net(tmp_path, ("x", "y", "z"))
+    net.layers[0].set_roidb(ROIDB)
+    net.forward()
+    assert net.blobs["y"].data.shape == (2, 3)
 
 
 def test_files(tmp_path: Path) -> None:
