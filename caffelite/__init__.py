@@ -28,7 +28,7 @@ _HOMES = {
     "RMSPropSolver": "caffelite.pycaffe",
     "AdaDeltaSolver": "caffelite.pycaffe",
     "AdamSolver": "caffelite.pycaffe",
-    "set_device": "caffelite.pycaffe",
+    "set_device": "caffelite.defaults",
     "layer_type_list": "caffelite.pycaffe",
     "init_log": "caffelite.logs.log",
     "log": "caffelite.pycaffe",
@@ -59,7 +59,7 @@ __all__ = ["TEST", "TRAIN", "__version__", *_HOMES]
 if TYPE_CHECKING:
     from caffelite.as_caffe import install_as_caffe
     from caffelite.classifier import Classifier
-    from caffelite.defaults import set_mode_cpu, set_mode_gpu, set_random_seed
+    from caffelite.defaults import set_device, set_mode_cpu, set_mode_gpu, set_random_seed
     from caffelite.detector import Detector
     from caffelite.errors import CaffeliteError
     from caffelite.layers.registry import register
@@ -81,7 +81,6 @@ if TYPE_CHECKING:
         has_nccl,
         layer_type_list,
         log,
-        set_device,
         set_multiprocess,
         set_solver_count,
         set_solver_rank,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from caffelite.blob import LayerView, ParamBlob, ValueBlob
-from caffelite.defaults import set_mode_cpu, set_mode_gpu, set_random_seed
+from caffelite.defaults import set_device, set_mode_cpu, set_mode_gpu, set_random_seed
 from caffelite.logs.log import init_log
 from caffelite.net import Net
 from caffelite.prototxt.schema import message
@@ -22,7 +22,6 @@ from caffelite.pycaffe import (
     has_nccl,
     layer_type_list,
     log,
-    set_device,
     set_multiprocess,
     set_solver_count,
     set_solver_rank,

@@ -65,6 +65,11 @@ def _put_back() -> None:
             setattr(numpy, name, value)
 
 
+def stands_in() -> bool:
+    """Whether ``import caffe`` gives caffelite in this process."""
+    return sys.modules.get("caffe") is sys.modules.get("caffelite")
+
+
 class _Finder(MetaPathFinder):
     """Finds ``caffe.x`` as ``caffelite.x``: one module under two names, never a second copy."""
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import operator
 
-from caffelite.errors import ArgumentTypeError
+from caffelite.as_caffe import stands_in
+from caffelite.errors import ArgumentTypeError, DeviceError
 
 _engine = "cpu"
 _seed = -1
@@ -18,12 +20,33 @@ def set_mode_cpu() -> None:
 
 
 def set_mode_gpu() -> None:
-    """Nets made from now on run on the CUDA engine. Raises DeviceError where there is none."""
+    """Nets made from now on run on the CUDA engine. Raises DeviceError where there is none.
+
+    A script for which caffelite stands in for caffe is told so in a warning, and goes on on the CPU.
+    """
     from caffelite.engine import get_engine
+
+    if stands_in():
+        _on_the_cpu("set_mode_gpu()")
+        return
 
     global _engine
     get_engine("cuda")
     _engine = "cuda"
+
+
+def set_device(device: int) -> None:
+    """Chooses a GPU. Raises DeviceError: this version computes on the CPU. For old scripts see ``set_mode_gpu``."""
+    if not stands_in():
+        raise DeviceError(
+            f"set_device({device}): this version computes on the CPU\n"
+            "  Fix: call set_mode_cpu() and leave set_device out"
+        )
+    _on_the_cpu(f"set_device({device})")
+
+
+def _on_the_cpu(call: str) -> None:
+    logging.getLogger(__name__).warning("%s: this version computes on the CPU, and goes on there", call)
 
 
 def set_random_seed(seed: int) -> None:

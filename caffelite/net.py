@@ -55,7 +55,7 @@ class Net(Living):
         self,
         network_file: str,
         phase: int | str | os.PathLike[str] = Phase.TEST,
-        level: int = 0,
+        level: int | None = None,
         stages: Sequence[str] | None = None,
         weights: str | None = None,
         *,
@@ -65,14 +65,19 @@ class Net(Living):
         lenient: bool | None = None,
     ):
         if isinstance(phase, str | os.PathLike):  # the deprecated form: (file, weights, phase)
-            text = f"write Net('{network_file}', {level}, weights='{phase}')"
+            if level is None:
+                raise ArgumentTypeError(
+                    f"Net('{network_file}', '{phase}'): expected the phase as well\n"
+                    f"  Fix: Net('{network_file}', caffe.TEST, weights='{phase}')"
+                )
+            text = f"write Net('{network_file}', caffe.{Phase(checked_phase(level)).name}, weights='{phase}')"
             warnings.warn(
                 f"Net(file, weights, phase) is deprecated; {text}", DeprecationWarning, stacklevel=2
             )
-            weights, phase, level = os.fspath(phase), level, 0
+            weights, phase, level = os.fspath(phase), level, None
         self._begin(
             Model(
-                read_net(network_file, lenient=lenient), checked_phase(phase), level=checked_level(level), stages=checked_stages(stages),
+                read_net(network_file, lenient=lenient), checked_phase(phase), level=checked_level(level or 0), stages=checked_stages(stages),
                 engine=engine or defaults.engine(), precision=precision, seed=defaults.next_seed() if seed is None else seed,
             )
         )  # fmt: skip

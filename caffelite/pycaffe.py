@@ -164,13 +164,6 @@ def get_solver(solver_file: str, **options: Any) -> PySolver:
     return PySolver(source, **options)  # type: ignore[arg-type]  # an unknown type: the solver says so
 
 
-def set_device(device: int) -> None:
-    """Chooses a GPU. Raises DeviceError: this build computes on the CPU."""
-    raise DeviceError(
-        f"set_device({device}): this version computes on the CPU\n  Fix: call set_mode_cpu() and leave set_device out"
-    )
-
-
 def layer_type_list() -> list[str]:
     """Names of all layer types."""
     return layer_types()

@@ -8,6 +8,7 @@ the output.
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 import warnings
@@ -90,10 +91,22 @@ def _lenience(log: Log, lenient: bool) -> Iterator[None]:
     def show(message: Warning | str, *_: object) -> None:
         log.emit("warning", str(message), "upgrade_proto.cpp:1", "W")
 
-    with warnings.catch_warnings(), reading(lenient=lenient):
+    with warnings.catch_warnings(), _library_warnings(log), reading(lenient=lenient):
         warnings.simplefilter("always", IgnoredFieldWarning)
         warnings.showwarning = show  # type: ignore[assignment]
         yield
+
+
+@contextmanager
+def _library_warnings(log: Log) -> Iterator[None]:
+    """What the library tells Python's logging (data that were passed over) becomes lines of the log too."""
+    logger, handler = logging.getLogger("caffelite"), logging.Handler()
+    handler.emit = lambda record: log.emit("warning", record.getMessage(), "data_layer.cpp:1", "W")  # type: ignore[method-assign]
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def _print(text: str) -> int:

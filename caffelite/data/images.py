@@ -157,7 +157,10 @@ class ImageBatches(ABC):
     def _check_shape(self, image: Shape, wanted: Shape) -> None:
         shape = self.transformer.output_shape(image)
         if shape != wanted:
-            fix = "give all images one size, or set crop_size; data_param { prefetch: 0 } lets batches differ"
+            fix = (
+                "give all images one size (new_height and new_width of ImageData do), or set crop_size; "
+                "data_param { prefetch: 0 } lets batches differ"
+            )
             raise NOBODY.error(f"expected an image of shape {wanted} like the first one", shape, fix)
 
     def _good(self, item: int, record: Any, bad: list[Bad]) -> Example:

@@ -158,7 +158,8 @@ def objections(p: Any) -> Iterator[Objection]:
     name = p.lr_policy
     if name not in POLICIES:
         hint = suggestion(name, POLICIES)
-        yield Objection("lr_policy", f"one of {', '.join(POLICIES)}", f"'{name}'{hint}")
+        expected = f"one of {', '.join(POLICIES)}" if name else f"an lr_policy: {', '.join(POLICIES)}"
+        yield Objection("lr_policy", expected, f"'{name}'{hint}" if name else "none")
     if name in ("step", "sigmoid") and p.stepsize <= 0:
         yield Objection("stepsize", f'stepsize > 0 with lr_policy "{name}"', p.stepsize)
     if name in ("step", "exp", "inv", "multistep", "sigmoid", "plateau") and p.gamma < 0:

@@ -23,7 +23,7 @@ def test_ways_to_construct(file: str, tmp_path: Path) -> None:
     weights = str(tmp_path / "w.caffemodel")
     first = Net(file, 1, seed=1)
     first.save(weights)
-    with pytest.warns(DeprecationWarning, match=r"deprecated; write Net\('.*', 1, weights='.*'\)"):
+    with pytest.warns(DeprecationWarning, match=r"deprecated; write Net\('.*', caffe.TEST, weights='.*'\)"):
         old = Net(file, weights, 1)
     forms = [
         old,
@@ -37,6 +37,13 @@ def test_ways_to_construct(file: str, tmp_path: Path) -> None:
     assert Net(file, 0).model.phase == Phase.TRAIN
     with pytest.warns(DeprecationWarning):
         assert Net(file, Path(weights), 0).model.phase == Phase.TRAIN
+
+
+def test_the_old_form_needs_a_phase(file: str) -> None:
+    with pytest.raises(
+        TypeError, match=r"expected the phase as well\n  Fix: Net\('.*', caffe.TEST, weights='w.caffemodel'\)"
+    ):
+        Net(file, "w.caffemodel")
 
 
 def test_level_and_stages(tmp_path: Path) -> None:
@@ -319,11 +326,3 @@ def test_names_that_a_net_has_not(net: Net) -> None:
         assert list(table.copy()) == list(table)
     with pytest.raises(ValueError, match="layer 'prb' is not in list; did you mean 'prob'"):
         net.forward(end="prb")
-
-
-def test_no_gpu_mode() -> None:
-    from caffelite.defaults import set_mode_gpu
-    from caffelite.errors import DeviceError
-
-    with pytest.raises(DeviceError, match=r"Fix: call set_mode_cpu\(\)"):
-        set_mode_gpu()

@@ -111,7 +111,7 @@ def test_a_rate_that_overflows_is_named():
         ({"lr_policy": "multi_step"}, "did you mean 'multistep'?"),
         (
             {"lr_policy": ""},
-            "expected one of fixed, step, exp, inv, multistep, poly, sigmoid, plateau, multifixed, cosine, got ''",
+            "expected an lr_policy: fixed, step, exp, inv, multistep, poly, sigmoid, plateau, multifixed, cosine, got none",
         ),
         ({"lr_policy": "step", "stepsize": 0}, 'expected stepsize > 0 with lr_policy "step", got 0'),
         ({"lr_policy": "sigmoid", "gamma": -0.5}, 'expected gamma >= 0 with lr_policy "sigmoid", got -0.5'),
