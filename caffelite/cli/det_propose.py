@@ -1,0 +1,103 @@
+"""``caffelite det propose``: boxes in which an object of any class may be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from caffelite.cli.command import Command
+from caffelite.cli.flags import Flag, Options
+from caffelite.errors import UsageError
+
+_METHODS = ("ss", "edgeboxes", "bing", "sliding")
+_WITH_MODEL = ("edgeboxes", "bing")
+_EVERY = 100  # pictures between lines of progress
+
+
+def _run(options: Options) -> int:
+    if not options.text("o"):
+        raise UsageError(
+            "where to? -o names the file of proposals, or the folder of the model that is learned"
+        )
+    if options.integer("limit") < 0:
+        raise UsageError(f"--limit: expected a number of boxes, or 0 for all, got {options.integer('limit')}")
+    if options.text("train-bing"):
+        return _train(options)
+    if not options.arguments:
+        raise UsageError("expected DATA, or images\n  Fix: caffelite help det propose")
+    return _propose(options)
+
+
+def _train(options: Options) -> int:
+    from caffelite.detection.dataset import load_set
+    from caffelite.detection.proposals.bing_training import train
+
+    dataset = load_set(options.text("train-bing"), options.text("split"))
+    train(dataset, seed=options.integer("seed"), tell=_tell).write(options.text("o"))
+    print(f"Wrote {options.text('o')}")
+    return 0
+
+
+def _propose(options: Options) -> int:
+    from caffelite.atomic import check_target, make_folder
+    from caffelite.detection.proposals import propose_all, recall_of, write_proposals
+    from caffelite.detection.proposals.images import set_or_images
+
+    output, curve = (Path(options.text(name)) for name in ("o", "curve"))
+    make_folder(output.parent)
+    check_target(output)
+    dataset = set_or_images(Path(options.arguments[0]), options.text("split"))
+    found = {}
+    for key, boxes in propose_all(dataset.pictures, options.text("method"), **_of_method(options)):
+        found[key] = boxes
+        if len(found) % _EVERY == 0:
+            _tell(f"{len(found)} of {len(dataset)} pictures")
+    write_proposals(output, found)
+    print(f"Wrote {output}: {sum(len(boxes) for boxes, _ in found.values())} boxes of {len(found)} pictures")
+    if any(len(picture.boxes) for picture in dataset.pictures):
+        recall = recall_of(dataset, found)
+        print(recall.text())
+        if options.has("curve"):
+            recall.draw(curve)
+    return 0
+
+
+def _of_method(options: Options) -> dict[str, Any]:
+    method, model = options.text("method"), options.text("model")
+    given: dict[str, Any] = {"limit": options.integer("limit"), "threads": options.integer("threads")}
+    if method in _WITH_MODEL:
+        return given | {"model": model}
+    if model:
+        raise UsageError(f"--model: {method} has none; it is for {' and '.join(_WITH_MODEL)}")
+    return given | {"seed": options.integer("seed")}
+
+
+def _tell(text: str) -> None:
+    from caffelite.logs.log import get_log
+
+    get_log().emit("message", text, "propose.py:1")
+
+
+COMMAND = Command(
+    "region proposals by Selective Search, Edge Boxes, BING or sliding windows, and their recall",
+    _run,
+    (
+        Flag("o", "", "file of the proposals (.npz), or folder of the model that is learned", "PATH"),
+        Flag("method", "ss", "ss (Selective Search), edgeboxes, bing or sliding", "NAME", _METHODS),
+        Flag("limit", 2000, "boxes of a picture at most; 0: all", "N"),
+        Flag("split", "", "split of the data, such as trainval", "NAME"),
+        Flag("seed", 0, "seed of the order of ss and sliding, and of learning", "N"),
+        Flag("model", "", "edgeboxes: file of structured edges; bing: folder of a model", "PATH"),
+        Flag("curve", "", "picture (PNG) of recall over IoU", "FILE"),
+        Flag("threads", 0, "pictures at a time; 0: as many as there are cores", "N"),
+        Flag("train-bing", "", "learn a model of BING from the boxes of this data", "DATA"),
+    ),
+    "DATA|IMAGES",
+    "DATA has boxes, and recall is printed; IMAGES is an image or a folder of them. See docs/proposals.md.",
+    (
+        "caffelite det propose VOCdevkit -split trainval -o ss.npz",
+        "caffelite det propose -method bing photos -o boxes.npz -limit 500",
+        "caffelite det propose -train-bing DATA -o bing_model",
+    ),
+    (0, 1),
+)
