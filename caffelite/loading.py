@@ -59,6 +59,27 @@ def load_params(net: Loadable, weights: Sequence[LayerWeights], path: str) -> Lo
     report = LoadReport(path)
     nodes = {node.store: node for node in sorted(net.nodes, key=lambda node: bool(node.params))}
     weights = adapt_normalizations(numbered(weights, nodes), nodes, path, report.converted)
+    found = _found(net, weights, nodes, report)
+    if weights and not found and any(net.params.values()):
+        raise WeightsError(
+            f"'{path}': no layer of this file is in the net; the file has {_few([w.name for w in weights])}, "
+            f"the net has {_few(list(net.params))}\n  Fix: weights are matched by layer name; is this the net's own file?"
+        )
+    for param, array in found:
+        param.load(array)
+    filled = {param.identity for param, _ in found}  # shared params too, of which HDF5 names the owner alone
+    report.initial = [
+        name
+        for name, params in net.params.items()
+        if params and filled.isdisjoint(param.identity for param in params)
+    ]
+    return report
+
+
+def _found(
+    net: Loadable, weights: Sequence[LayerWeights], nodes: Mapping[str, Node], report: LoadReport
+) -> list[tuple[Param, Array]]:
+    """The params that the file has an array for; reports the layers that they belong to, and those without a place."""
     with_blobs = {entry.name for entry in weights if entry.blobs}
     found: list[tuple[Param, Array]] = []
     for entry in weights:
@@ -68,24 +89,11 @@ def load_params(net: Loadable, weights: Sequence[LayerWeights], path: str) -> Lo
             if entry.blobs:
                 report.skipped.append(entry.name)
             continue
-        pairs = _pairs(entry, nodes[entry.name], net.params.get(entry.name, []), path)
+        pairs = _pairs(entry, nodes[entry.name], net.params.get(entry.name, []), report.path)
         if pairs:
             found += pairs
             report.loaded.append(entry.name)
-    for param, array in found:
-        param.load(array)
-    filled = {param.identity for param, _ in found}  # shared params too, of which HDF5 names the owner alone
-    report.initial = [
-        name
-        for name, params in net.params.items()
-        if params and filled.isdisjoint(param.identity for param in params)
-    ]
-    if weights and not found and any(net.params.values()):
-        raise WeightsError(
-            f"'{path}': no layer of this file is in the net; the file has {_few([w.name for w in weights])}, "
-            f"the net has {_few(list(net.params))}\n  Fix: weights are matched by layer name; is this the net's own file?"
-        )
-    return report
+    return found
 
 
 def check_shared(node: Node, theirs: list[Param]) -> None:
