@@ -10,10 +10,9 @@ from caffelite.detection.evaluation import coco, evaluate, voc
 from caffelite.detection.evaluation.confusion import confusion, verdicts
 from caffelite.errors import DataError, UsageError
 
-_HERE = Path(__file__).parent
-
 from .sets import dataset, picture, rows
 
+_HERE = Path(__file__).parent
 HALF = [0, 0, 9, 9]  # 100 pixels
 
 
