@@ -98,8 +98,8 @@ class AnchorTargetLayer(_WithAnchors):
 
     known = (*_WithAnchors.known, "allowed_border")
 
-    def setup(self, bottom: Any, top: Any) -> None:
-        super().setup(bottom, top)
+    def reshape(self, bottom: Any, top: Any) -> None:
+        """Before forward already, because the losses' other bottoms follow the map at once."""
         items, _, height, width = bottom[0].shape
         count = len(self.anchors)
         top[0].reshape(items, 1, count * height, width)

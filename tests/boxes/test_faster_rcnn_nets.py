@@ -322,6 +322,35 @@ def test_gradients_are_those_of_constant_regions(joint: Model) -> None:
         assert (losses[0] - losses[1]) / 2e-6 == pytest.approx(slope, rel=1e-4, abs=1e-7), name
 
 
+def test_images_of_many_sizes_in_one_training_net() -> None:
+    c = cfg.TRAIN
+    c.SCALES, c.MAX_SIZE, c.RPN_MIN_SIZE, c.BATCH_SIZE, c.BG_THRESH_LO = (96,), 160, 4, 16, 0.0
+    body = (
+        conv("conv1", "data", 8, 7, 4, 3, 0.1)
+        + relu("conv1")
+        + conv("conv2", "conv1", 8, 5, 4, 2, 0.1)
+        + relu("conv2")
+    )
+    text = data(True, 3) + body + rpn("conv2", 8, 2, 0.2) + rpn_losses(SMALL) + proposal("rpn_rois", SMALL, 2)
+    model = Model(parse_net(text + proposal_targets(3) + head("conv2", 3, 3, 12, 0.2) + LOSSES), 0)
+    images = [
+        np.full((height, width, 3), 99, np.uint8)
+        for height, width in ((96, 128), (120, 96), (60, 100), (96, 96))
+    ]
+    boxes = np.array([[10, 10, 50, 50]])
+    layers = model.nodes[0].layer
+    layers.user.set_roidb([{"image": image, "boxes": boxes, "gt_classes": np.array([1])} for image in images])
+    shapes = set()
+    for images_in_batch in (1, 2, 1):
+        c.IMS_PER_BATCH = images_in_batch
+        for _ in range(4):
+            assert np.isfinite(model.forward())
+            model.clear_grads()
+            model.backward()
+            shapes.add(model.blob("data").shape)
+    assert len(shapes) > 4
+
+
 @pytest.mark.parametrize("joint", ["modules"], indirect=True)
 def test_modules_and_types_train_alike(joint: Model) -> None:
     """Same names, same seed: the same draws, the same losses."""
