@@ -28,7 +28,7 @@ class BoxReader:
     def box(self, thing: Thing) -> Box | None:
         """The box of an object inside the picture as it is seen; None if there is nothing of it."""
         if not all(map(isfinite, thing.box)):
-            text = f"expected numbers for a box, got {_text(thing.box)}"
+            text = f"expected numbers for a box, got {self._shown(thing.box)}"
             self.findings.refuse("number", thing.place, text, "write the box anew, or take the object out")
             return None
         box = self._pixels(thing.box)

@@ -17,7 +17,7 @@ from typing import Any
 from caffelite.detection.findings import Findings
 from caffelite.detection.formats.layout import Images, files_below, no_such_split, same_split, standard_splits
 from caffelite.detection.formats.records import Box, Format, Record, Records, Thing
-from caffelite.detection.formats.text import read_text
+from caffelite.detection.formats.text import read_text, size_of
 from caffelite.errors import DataError
 
 _DEPTH = 2  # folders in which files are looked for
@@ -105,7 +105,7 @@ class _Reader:
     file: Path
     images: Images
     findings: Findings
-    _names: dict[Any, str] = field(default_factory=dict)
+    _names: dict[int, str] = field(default_factory=dict)
 
     def read(self) -> Records:
         content = self._content()
@@ -115,14 +115,12 @@ class _Reader:
         for number, annotation in enumerate(content["annotations"]):
             place = f"{self.file}: annotation {annotation.get('id', f'[{number}]')}"
             if (thing := self._thing(annotation, place)) is not None:
-                things[annotation.get("image_id")].append(thing)
-        records = [self._record(image, things.pop(image.get("id"), [])) for image in content["images"]]
+                things[str(annotation.get("image_id"))].append(thing)
+        records = [self._record(image, things.pop(str(image.get("id")), [])) for image in content["images"]]
         for thing in (thing for found in things.values() for thing in found):
             text = "the annotation is of an image that is not in the file; left out"
             self.findings.warn("no picture", thing.place, text, "remove it")
-        return Records(
-            FORMAT.name, records, tuple(self._names.values()), category_ids=tuple(map(int, self._names))
-        )
+        return Records(FORMAT.name, records, tuple(self._names.values()), category_ids=tuple(self._names))
 
     def _content(self) -> dict[str, Any]:
         try:
@@ -131,29 +129,35 @@ class _Reader:
             raise DataError(
                 f"{self.file}:{error.lineno}: no valid JSON: {error.msg}\n  Fix: download or export the file anew"
             ) from error
-        missing = [key for key in _KEYS if not isinstance(content.get(key), list)]
+        missing = [key for key in _KEYS if not _is_list_of_dicts(content.get(key))]
         if missing:
             fix = "a set for training and testing has images, annotations and categories"
             raise DataError(
-                f"{self.file}: expected lists 'images', 'annotations' and 'categories', got no {missing[0]}\n  Fix: {fix}"
+                f"{self.file}: expected lists 'images', 'annotations' and 'categories', got none for {missing[0]}\n  Fix: {fix}"
             )
-        broken = [item for item in content["categories"] if "id" not in item or "name" not in item]
+        broken = [
+            item
+            for item in content["categories"]
+            if not isinstance(item.get("id"), int) or "name" not in item
+        ]
         if broken:
-            raise DataError(f"{self.file}: expected id and name of each category, got {broken[0]}")
+            raise DataError(
+                f"{self.file}: expected a whole number for id and a name of each category, got {broken[0]}"
+            )
         return dict(content)
 
     def _record(self, image: dict[str, Any], things: list[Thing]) -> Record:
         name, number = str(image.get("file_name", "")), image.get("id", -1)
         place = f"{self.file}: image {number}"
         key = name.replace("\\", "/").rsplit(".", 1)[0] or str(number)
-        size = int(image.get("width") or 0), int(image.get("height") or 0)
+        size = size_of(image.get("width"), image.get("height"))
         number = number if isinstance(number, int) else -1
         return Record(key, self.images.find(name, self.file), place, things, size, name, number)
 
     def _thing(self, annotation: dict[str, Any], place: str) -> Thing | None:
         box = self._box(annotation, place)
         category = annotation.get("category_id")
-        if category not in self._names:
+        if not isinstance(category, int) or category not in self._names:
             text = f"category {category} is none of the file's; the object is left out"
             self.findings.warn("unknown class", place, text, "mend the number, or add the category")
             return None
@@ -180,3 +184,7 @@ class _Reader:
             self.findings.refuse("number", place, text, "write the box anew")
             return None
         return x, y, x + w - 1, y + h - 1
+
+
+def _is_list_of_dicts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value)

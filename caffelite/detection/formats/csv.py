@@ -15,7 +15,7 @@ from pathlib import Path
 from caffelite.detection.findings import Findings
 from caffelite.detection.formats.layout import Images, files_below, no_such_split, same_split, standard_splits
 from caffelite.detection.formats.records import Box, Format, Record, Records, Thing
-from caffelite.detection.formats.text import read_text
+from caffelite.detection.formats.text import number, read_text, size_of
 from caffelite.errors import DataError
 
 _ROLES = {
@@ -120,7 +120,9 @@ def _header(cells: list[str]) -> list[str]:
 
 def _plain_roles(file: Path, cells: list[str]) -> list[str]:
     numbers = cells[1:5]
-    if len(numbers) == 4 and (all(map(_is_number, numbers)) or not any(cell.strip() for cell in numbers)):
+    if len(numbers) == 4 and (
+        all(number(cell) is not None for cell in numbers) or not any(cell.strip() for cell in numbers)
+    ):
         return list(_PLAIN)
     fix = f"write a first line '{','.join(('filename', 'xmin', 'ymin', 'xmax', 'ymax', 'label'))}'"
     raise DataError(
@@ -161,7 +163,9 @@ def _add(
         key = name.replace("\\", "/")
         key = key.rsplit(".", 1)[0] if "." in key.rsplit("/", 1)[-1] else key
         image = images.find(name, table.file)
-        records[name] = Record(key, image, place, size=_size(row), image=name)
+        records[name] = Record(
+            key, image, place, size=size_of(row.get("width"), row.get("height")), image=name
+        )
     if _has_box(row) and (box := _box(row, table.corners, shares)) is not None:
         flags = (row.get(name, "").casefold() in _TRUE for name in ("difficult", "crowd"))
         records[name].things.append(Thing(row.get("label", _CLASS) or _CLASS, box, place, *flags))
@@ -179,31 +183,16 @@ def _has_box(row: Row) -> bool:
 
 
 def _box(row: Row, corners: bool, shares: bool) -> Box | None:
-    try:
-        x, y, a, b = (float(row[role]) for role in _box_roles(corners))
-    except ValueError:
+    values = [value for role in _box_roles(corners) if (value := number(row.get(role))) is not None]
+    if len(values) < 4:
         return None
-    if corners:
-        return x, y, a, b
+    x, y, a, b = values
     last = 0 if shares else 1
-    return x, y, x + a - last, y + b - last
-
-
-def _size(row: Row) -> tuple[int, int]:
-    width, height = (row.get(name, "") for name in ("width", "height"))
-    return (int(float(width)), int(float(height))) if _is_number(width) and _is_number(height) else (0, 0)
+    return (x, y, a, b) if corners else (x, y, x + a - last, y + b - last)
 
 
 def _are_shares(tables: list[_Table]) -> bool:
     """Whether all coordinates are from 0 to 1, and some are no whole numbers."""
-    cells = (row[role] for table in tables for _, row in table.rows for role in _box_roles(table.corners))
-    values = [float(cell) for cell in cells if _is_number(cell)]
+    cells = (row.get(role) for table in tables for _, row in table.rows for role in _box_roles(table.corners))
+    values = [value for cell in cells if (value := number(cell)) is not None]
     return bool(values) and min(values) >= 0 and max(values) <= 1 and any(value % 1 for value in values)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -30,6 +30,6 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(values, dict):
         raise DataError(
-            f"{path}: expected 'name: value' in lines, got '{text:.40}'\n  Fix: write names: [a, b, c]"
+            f"{path}: expected 'name: value' in lines, got {text.strip()[:40]!r}\n  Fix: write names: [a, b, c]"
         )
     return values

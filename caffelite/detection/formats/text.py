@@ -1,11 +1,26 @@
-"""Lines of text files as people make them."""
+"""Text files as people make them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import isfinite
 from pathlib import Path
 
 from caffelite.errors import DataError, MissingFileError
+
+
+def number(value: object) -> float | None:
+    """The number that a text, or a value of JSON, stands for; None if it is none. ``nan`` is a number."""
+    try:
+        return float(value) if isinstance(value, str | int | float) else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def size_of(width: object, height: object) -> tuple[int, int]:
+    """Width and height as a file tells them; 0, 0 if it does not, or not in numbers."""
+    w, h = number(width) or 0.0, number(height) or 0.0
+    return (int(w), int(h)) if isfinite(w) and isfinite(h) else (0, 0)
 
 
 def read_text(path: Path) -> str:

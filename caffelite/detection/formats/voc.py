@@ -22,7 +22,7 @@ from caffelite.detection.formats.layout import (
     subfolder,
 )
 from caffelite.detection.formats.records import Box, Format, Record, Records, Thing
-from caffelite.detection.formats.text import read_lines
+from caffelite.detection.formats.text import number, read_lines, size_of
 from caffelite.detection.formats.xml import Node, read_xml
 from caffelite.detection.pictures import SUFFIXES
 from caffelite.errors import DataError
@@ -141,10 +141,9 @@ def _without_annotation(layout: _Layout, name: str, place: str, findings: Findin
 
 def _tell_left_out(layout: _Layout, records: dict[str, Record], findings: Findings) -> None:
     used = {record.path for record in records.values()}
-    if any(record.path is None for record in records.values()):
-        return
+    told = {Path(key).name for key in layout.files if key not in records}  # broken ones
     for path in layout.images.all:
-        if path not in used and path.suffix.lower() in SUFFIXES:
+        if path not in used and path.stem not in told:
             text = "picture has no annotation file; left out"
             findings.warn(
                 "no annotation", str(path), text, "write one, empty if there is nothing in the picture"
@@ -161,10 +160,10 @@ def _is_list(path: Path) -> bool:
 
 
 def _listed(path: Path) -> Iterator[tuple[str, str]]:
-    for number, line in read_lines(path):
+    for at, line in read_lines(path):
         name = line.replace("\\", "/")
         stem = name.rsplit(".", 1)[0] if name.lower().endswith((*SUFFIXES, ".xml")) else name
-        yield stem, f"{path}:{number}"
+        yield stem, f"{path}:{at}"
 
 
 # -- annotations ---------------------------------------------------------------------------------------------
@@ -172,7 +171,7 @@ def _listed(path: Path) -> Iterator[tuple[str, str]]:
 
 def _start(file: Path) -> bytes:
     with open(file, "rb") as stream:
-        return stream.read(2000)
+        return stream.read(2000).replace(b"\0", b"")  # of UTF-16
 
 
 def _read_file(layout: _Layout, key: str, file: Path, findings: Findings) -> Record | None:
@@ -193,8 +192,7 @@ def _read_file(layout: _Layout, key: str, file: Path, findings: Findings) -> Rec
 
 def _size(node: Node) -> tuple[int, int]:
     size = node.find("size") or Node("size", 0)
-    width, height = (_number(size.value(name)) for name in ("width", "height"))
-    return (int(width), int(height)) if width and height else (0, 0)
+    return size_of(size.value("width"), size.value("height"))
 
 
 def _thing(node: Node, file: Path, findings: Findings) -> Thing | None:
@@ -216,20 +214,13 @@ def _box(frame: Node, place: str, findings: Findings) -> Box | None:
     values = []
     for corner in _CORNERS:
         text = frame.value(corner)
-        number = _number(text)
-        if number is None:
+        value = number(text)
+        if value is None:
             got = f"'{text}'" if text else "nothing"
             findings.refuse(
                 "number", place, f"expected a number for {corner}, got {got}", "write the box anew"
             )
             return None
-        values.append(number - ORIGIN)
+        values.append(value - ORIGIN)
     x1, y1, x2, y2 = values
     return x1, y1, x2, y2
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
