@@ -21,8 +21,8 @@ def draw_verdict(verdict: Verdict, classes: Sequence[str]) -> bytes:
     image = draw_boxes(
         load_picture(picture.path),
         picture.boxes[unseen],
-        picture.labels[unseen] + len(classes),
-        [*classes, *(f"missed {name}" for name in classes)],
+        picture.labels[unseen] + len(classes) * picture.difficult[unseen],
+        [f"{what} {name}" for what in ("missed", "difficult") for name in classes],
         dashed=np.ones(len(unseen), bool),
     )
     image = draw_boxes(image, rows[:, 2:], rows[:, 0].astype(np.int64), classes, rows[:, 1])

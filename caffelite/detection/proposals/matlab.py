@@ -32,6 +32,7 @@ _STORED = {
 _NUMBERS = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
 _MATRIX, _COMPRESSED = 14, 15
 _CELL, _CHAR = 1, 4
+_COMPLEX = 0x800
 _HEAD = 128
 _HDF5 = b"\x89HDF"
 
@@ -104,7 +105,8 @@ class _Reader:
         """The name of a variable and its value; None for a kind that is not read."""
         if not self.data:
             return "", np.empty((0, 0))  # how an empty cell may be written
-        kind = int(self.numbers()[0]) & 0xFF
+        flags = int(self.numbers()[0])
+        kind = flags & 0xFF
         shape = self.numbers().tolist()
         name = self.element()[1].decode("latin1")
         if kind == _CELL:
@@ -114,7 +116,7 @@ class _Reader:
             return name, body.decode("utf-8") if stored == 16 else "".join(
                 map(chr, np.frombuffer(body, self.order + _STORED[stored]))
             )
-        if kind not in _NUMBERS:
+        if kind not in _NUMBERS or flags & _COMPLEX:
             return name, None
         return name, self.numbers().astype(_NUMBERS[kind]).reshape(shape, order="F")
 
