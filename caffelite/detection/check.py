@@ -132,7 +132,7 @@ def _decode(pictures: Sequence[Picture], findings: Findings) -> None:
 
 def _compare_classes(readings: dict[str, Reading], findings: Findings) -> None:
     """Notes classes whose labels differ between splits, and those that are tested but not learned."""
-    base = next((name for name in _TRAIN if name in readings), next(iter(readings)))
+    base = _trained(readings)
     known = readings[base]
     for name, reading in readings.items():
         if [*map(folded, reading.dataset.classes)] != [*map(folded, known.dataset.classes)]:
@@ -144,10 +144,16 @@ def _compare_classes(readings: dict[str, Reading], findings: Findings) -> None:
         for used, count in reading.names.items():
             if folded(used) not in learned:
                 near = suggestion(used, list(known.names))
-                text = f"class '{used}' has {count} objects in '{name}', but none in '{base}'{near}"
+                objects = f"{count} object{'s' * (count != 1)}"
+                text = f"class '{used}' has {objects} in '{name}', but none in '{base}'{near}"
                 findings.warn(
                     "classes of splits", reading.dataset.name, text, "mend the name, or move pictures"
                 )
+
+
+def _trained(readings: dict[str, Reading]) -> str:
+    """The split that is trained on, as far as names tell."""
+    return next((name for name in _TRAIN if name in readings), next(iter(readings)))
 
 
 def _list(reading: Reading) -> str:
@@ -155,12 +161,13 @@ def _list(reading: Reading) -> str:
 
 
 def _lacking(readings: dict[str, Reading]) -> list[str]:
-    """Classes that a split has no objects of, so that it tells nothing of them."""
+    """Classes that a split other than the trained one has no objects of, so that it tells nothing of them."""
+    base = _trained(readings)
     used = {folded(name) for reading in readings.values() for name in reading.names}
     lines = []
     for name, reading in readings.items():
         there = {folded(one) for one in reading.names}
         missing = [one for one in reading.dataset.classes if folded(one) in used - there]
-        if missing:
+        if missing and name != base:
             lines.append(f"'{name}' has no objects of {', '.join(missing)}")
     return lines

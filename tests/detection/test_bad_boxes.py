@@ -80,7 +80,9 @@ def test_missing_and_odd_difficult(tmp_path):
 
 
 def test_upper_and_lower_case_of_classes(tmp_path):
-    folder = voc(tmp_path, thing(1, 1, 5, 5, name="Dog"), thing(2, 2, 9, 9, name="dog "), thing(3, 3, 9, 9, name="Dog"))
+    folder = voc(
+        tmp_path, thing(1, 1, 5, 5, name="Dog"), thing(2, 2, 9, 9, name="dog "), thing(3, 3, 9, 9, name="Dog")
+    )
     dataset = load_set(folder)
     assert dataset.classes == ("Dog",)
     assert dataset.pictures[0].labels.tolist() == [1, 1, 1]

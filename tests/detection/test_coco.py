@@ -64,7 +64,15 @@ def test_what_is_wrong_with_annotations(folder):
         box([1, 1, 5, 5], "7"),
     ]
     dataset = load_set(coco(folder / "instances.json", IMAGES, things))
-    assert kinds(dataset) == ["no box", "unknown class", "unknown class", "no picture", "no picture", "nothing", "outside"]
+    assert kinds(dataset) == [
+        "no box",
+        "unknown class",
+        "unknown class",
+        "no picture",
+        "no picture",
+        "nothing",
+        "outside",
+    ]
     np.testing.assert_array_equal(dataset.pictures[0].boxes, [[0, 1, 4, 5]])
     assert dataset.findings[0].place.endswith("instances.json: annotation 100")
 
@@ -72,7 +80,9 @@ def test_what_is_wrong_with_annotations(folder):
 @pytest.mark.parametrize("values", [[1, 2, 3], ["x", 1, 2, 3], 5, [1, 2, 3, None], [1, 1, float("nan"), 2]])
 def test_boxes_that_are_none(folder, values):
     path = coco(folder / "instances.json", IMAGES, [box(values)])
-    with pytest.raises(DataError, match=r"instances.json: annotation 100: expected .*\n  Fix: write the box anew"):
+    with pytest.raises(
+        DataError, match=r"instances.json: annotation 100: expected .*\n  Fix: write the box anew"
+    ):
         load_set(path)
 
 
@@ -92,7 +102,9 @@ def test_a_folder_with_splits(tmp_path):
     assert splits_of(tmp_path) == ["train", "val"]
     dataset = load_set(tmp_path, "val")
     assert dataset.pictures[0].path == tmp_path / "val2017/b.jpg" and len(dataset.pictures[0].boxes) == 1
-    with pytest.raises(DataError, match=r"holds several COCO files: .*\n  Fix: give a file or a split \(train, val\)"):
+    with pytest.raises(
+        DataError, match=r"holds several COCO files: .*\n  Fix: give a file or a split \(train, val\)"
+    ):
         load_set(tmp_path)
     with pytest.raises(DataError, match=r"no split 'test'\n  Fix: one of train, val"):
         load_set(tmp_path, "test")
@@ -112,7 +124,10 @@ def test_a_folder_a_split(tmp_path):
         ('{"images": [}', r"a\.json:1: no valid JSON"),
         ('{"images": [], "annotations": []}', "got none for categories"),
         ('{"images": [], "annotations": [3], "categories": []}', "got none for annotations"),
-        ('{"images": [], "annotations": [], "categories": [{"id": "x", "name": "y"}]}', "expected a whole number for id"),
+        (
+            '{"images": [], "annotations": [], "categories": [{"id": "x", "name": "y"}]}',
+            "expected a whole number for id",
+        ),
     ],
 )
 def test_files_that_are_broken(tmp_path, text, message):

@@ -78,13 +78,25 @@ def test_splits_by_column_and_by_file(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a,b,c\n1,2,3\n", r"boxes\.csv:1: expected columns of a file name and a box, got 'a,b,c'\n  Fix: write a first line"),
+        (
+            "a,b,c\n1,2,3\n",
+            r"boxes\.csv:1: expected columns of a file name and a box, got 'a,b,c'\n  Fix: write a first line",
+        ),
         ("", r"boxes\.csv: the table is empty"),
         ("filename,xmin,ymin,xmax,ymax,label\na.jpg,1\n", r"boxes\.csv:2: expected 6 columns, got 2"),
-        ("filename,xmin,ymin,xmax,ymax,label\na.jpg,1,1,x,5,cat\n", r"boxes\.csv:2: expected four numbers for a box, got 1, 1, x, 5"),
+        (
+            "filename,xmin,ymin,xmax,ymax,label\na.jpg,1,1,x,5,cat\n",
+            r"boxes\.csv:2: expected four numbers for a box, got 1, 1, x, 5",
+        ),
         ("filename,xmin,ymin,xmax,ymax,label\na.jpg,1,1,,5,cat\n", r"boxes\.csv:2: expected four numbers"),
-        ("filename,xmin,ymin,xmax,ymax,label\na.jpg,1,1,nan,5,cat\n", r"boxes\.csv:2: expected numbers for a box"),
-        ("filename,xmin,ymin,xmax,ymax,label\n,1,1,5,5,cat\n", r"boxes\.csv:2: expected the name of an image"),
+        (
+            "filename,xmin,ymin,xmax,ymax,label\na.jpg,1,1,nan,5,cat\n",
+            r"boxes\.csv:2: expected numbers for a box",
+        ),
+        (
+            "filename,xmin,ymin,xmax,ymax,label\n,1,1,5,5,cat\n",
+            r"boxes\.csv:2: expected the name of an image",
+        ),
     ],
 )
 def test_tables_that_are_refused(tmp_path, text, message):

@@ -161,8 +161,12 @@ def test_boxes_are_drawn_on_a_copy():
 def test_names_that_opencv_cannot_write_and_labels_without_a_name():
     blank = np.zeros((100, 100, 3), np.uint8)
     box = np.array([[20, 30, 60, 80]], np.float32)
-    np.testing.assert_array_equal(draw_boxes(blank, box, [1], ["猫"]), draw_boxes(blank, box, [1], ["class 1"]))
-    np.testing.assert_array_equal(draw_boxes(blank, box, [3], ["猫"]), draw_boxes(blank, box, [3], ["", "", "3"]))
+    np.testing.assert_array_equal(
+        draw_boxes(blank, box, [1], ["猫"]), draw_boxes(blank, box, [1], ["class 1"])
+    )
+    np.testing.assert_array_equal(
+        draw_boxes(blank, box, [3], ["猫"]), draw_boxes(blank, box, [3], ["", "", "3"])
+    )
 
 
 def test_write_picture(tmp_path):

@@ -40,13 +40,21 @@ def test_a_split_that_there_is_not(tmp_path):
     with pytest.raises(DataError, match=r"has no splits, got 'train'\n  Fix: leave the split out"):
         load_set(tmp_path, "train")
     listed(tmp_path, "trainval", "a")
-    with pytest.raises(DataError, match=r"no split 'trainvl'; did you mean 'trainval'\?\n  Fix: one of trainval"):
+    with pytest.raises(
+        DataError, match=r"no split 'trainvl'; did you mean 'trainval'\?\n  Fix: one of trainval"
+    ):
         load_set(tmp_path, "trainvl")
 
 
 @pytest.mark.parametrize(
     ("annotations", "images"),
-    [("annotations", "images"), ("xmls", "imgs"), ("Annotations", "Images"), ("labels", "img"), ("annotations/xmls", "images")],
+    [
+        ("annotations", "images"),
+        ("xmls", "imgs"),
+        ("Annotations", "Images"),
+        ("labels", "img"),
+        ("annotations/xmls", "images"),
+    ],
 )
 def test_other_folders(tmp_path, annotations, images):
     annotation(tmp_path / annotations, "a", thing(1, 1, 9, 9))

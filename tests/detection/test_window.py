@@ -32,7 +32,9 @@ def test_lines_are_told(tmp_path):
     dataset = load_set(windows(tmp_path, "0 0.1 1 1 5 5", "1 1 10 10 80 20", size=(50, 40)))
     assert kinds(dataset) == ["size", "outside"]
     assert dataset.findings[1].place.endswith("windows.txt:8")
-    with pytest.raises(DataError, match=r"windows.txt:7: expected a class from 1 for a window with overlap 1, got 0"):
+    with pytest.raises(
+        DataError, match=r"windows.txt:7: expected a class from 1 for a window with overlap 1, got 0"
+    ):
         load_set(windows(tmp_path, "0 1 1 1 5 5"))
 
 
@@ -45,12 +47,16 @@ def test_a_folder_with_splits(tmp_path):
 
 
 def test_windows_of_proposals():
-    objects = picture("a", [[10, 10, 19, 19], [30, 10, 39, 19], [0, 0, 5, 5]], [2, 1, 1], [False, False, True])
+    objects = picture(
+        "a", [[10, 10, 19, 19], [30, 10, 39, 19], [0, 0, 5, 5]], [2, 1, 1], [False, False, True]
+    )
     rows = windows_of(objects, np.array([[10, 10, 19, 14], [31, 10, 39, 19], [80, 80, 90, 90], [0, 0, 5, 5]]))
     np.testing.assert_array_equal(rows[:, 0], [2, 1, 2, 1, 0, 0])
     np.testing.assert_allclose(rows[:, 1], [1, 1, 0.5, 0.9, 0, 0])
     assert windows_of(picture("b", []), np.zeros((0, 4))).shape == (0, 6)
-    np.testing.assert_array_equal(windows_of(picture("b", []), np.array([[1, 2, 3, 4]])), [[0, 0, 1, 2, 3, 4]])
+    np.testing.assert_array_equal(
+        windows_of(picture("b", []), np.array([[1, 2, 3, 4]])), [[0, 0, 1, 2, 3, 4]]
+    )
 
 
 def test_what_is_written_is_read_by_the_layers_reader_and_by_ours(tmp_path):

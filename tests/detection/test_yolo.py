@@ -76,7 +76,9 @@ def test_classes_may_be_called_no(tmp_path):
     assert read_yaml(tmp_path / "data.yaml")["names"] == ["yes", "no", "1"]
 
 
-@pytest.mark.parametrize("text", ["names: [a", "names", "- a\n- b", "names: !!python/object/apply:os.getcwd []\nb: ]"])
+@pytest.mark.parametrize(
+    "text", ["names: [a", "names", "- a\n- b", "names: !!python/object/apply:os.getcwd []\nb: ]"]
+)
 def test_yaml_that_is_none(tmp_path, text):
     (tmp_path / "data.yaml").write_text(text)
     with pytest.raises(DataError, match=r"data\.yaml.*\n  Fix: write names"):
@@ -103,14 +105,25 @@ def test_no_names(tmp_path):
         load_set(tmp_path, classes=["a"])
 
 
-@pytest.mark.parametrize("line", ["0 0.5 0.5 0.2", "cat 0.5 0.5 0.2 0.2", "-1 0.5 0.5 0.2 0.2", "0.5 0.5 0.5 0.2 0.2", "0 0.5 0.5 0.2 0.2 0.9"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "0 0.5 0.5 0.2",
+        "cat 0.5 0.5 0.2 0.2",
+        "-1 0.5 0.5 0.2 0.2",
+        "0.5 0.5 0.5 0.2 0.2",
+        "0 0.5 0.5 0.2 0.2 0.9",
+    ],
+)
 def test_lines_that_are_refused(tmp_path, line):
     with pytest.raises(DataError, match=r"a\.txt:2: expected 'class x y w h', got '"):
         load_set(yolo(tmp_path, "0 0.5 0.5 0.2 0.2", line))
 
 
 def test_pixels_instead_of_shares(tmp_path):
-    with pytest.raises(DataError, match=r"a\.txt:1: expected shares .* got 30\n  Fix: divide x and w by the width"):
+    with pytest.raises(
+        DataError, match=r"a\.txt:1: expected shares .* got 30\n  Fix: divide x and w by the width"
+    ):
         load_set(yolo(tmp_path, "0 30 20 10 10"))
 
 
