@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
 import time
 from collections.abc import Iterator
 
@@ -148,8 +149,9 @@ def test_phases() -> None:
     assert (caffelite.TRAIN, caffelite.TEST) == (0, 1) == (caffe_pb2.TRAIN, caffe_pb2.TEST)
 
 
-def test_mode() -> None:
+def test_mode(monkeypatch: pytest.MonkeyPatch) -> None:
     """One engine so far: choosing it is accepted, choosing a GPU says what to do."""
+    monkeypatch.delitem(sys.modules, "caffe", raising=False)  # an old script would get a warning instead
     caffelite.set_mode_cpu()
     with pytest.raises(DeviceError, match=r"Fix: call set_mode_cpu\(\)"):
         caffelite.set_mode_gpu()
