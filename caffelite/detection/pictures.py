@@ -40,13 +40,21 @@ def load_picture(path: str | os.PathLike[str]) -> np.ndarray:
     data = _bytes(name)
     if is_cut_short(data):
         raise DataError(f"picture '{name}' is cut short\n  Fix: copy it anew, or take it out of the set")
-    cv2 = opencv.load()
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    image = _decode(data) if data else None
     if image is None or image.dtype != np.uint8:
         raise DataError(f"picture '{name}' cannot be decoded\n  Fix: {_cure(data)}")
     header = read_header(io.BytesIO(data))
     return np.ascontiguousarray(turn(image, header.orientation if header else 1))
+
+
+def _decode(data: bytes) -> np.ndarray | None:
+    cv2 = opencv.load()
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        image: np.ndarray | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:  # for more pixels than it takes
+        return None
+    return image
 
 
 def picture_header(path: str | os.PathLike[str]) -> Header:

@@ -104,6 +104,12 @@ def test_tables_that_are_refused(tmp_path, text, message):
         load_set(table(tmp_path, text))
 
 
+def test_a_row_that_ends_before_its_box(tmp_path):
+    path = table(tmp_path, "label,split,filename,x,y,w,h\ncat,train,a.jpg,1,1\n")
+    with pytest.raises(DataError, match=r"boxes\.csv:2: expected four numbers for a box, got 1, 1, , \n"):
+        load_set(path)
+
+
 def test_text_that_is_not_utf_8(tmp_path):
     path = table(tmp_path, "")
     path.write_bytes("filename,xmin,ymin,xmax,ymax,label\na.jpg,1,1,5,5,Käfer\n".encode("latin1"))

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -138,6 +140,16 @@ def test_files_that_are_not_there(tmp_path):
             read(tmp_path / "none.jpg")
         with pytest.raises(DataError, match="cannot be read"):
             read(tmp_path)
+
+
+def test_more_pixels_than_there_can_be(tmp_path):
+    path = encoded(tmp_path / "a.png", PIXELS)
+    data = bytearray(path.read_bytes())
+    data[16:24] = struct.pack(">II", 200000, 200000)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="cannot be decoded"):
+        load_picture(path)
 
 
 def test_an_image_of_floats_is_refused(tmp_path):

@@ -170,7 +170,7 @@ def _add(
         flags = (row.get(name, "").casefold() in _TRUE for name in ("difficult", "crowd"))
         records[name].things.append(Thing(row.get("label", _CLASS) or _CLASS, box, place, *flags))
     elif _has_box(row):
-        got = ", ".join(row[role] for role in _box_roles(table.corners))
+        got = ", ".join(row.get(role, "") for role in _box_roles(table.corners))
         findings.refuse("number", place, f"expected four numbers for a box, got {got}", "write the box anew")
 
 
