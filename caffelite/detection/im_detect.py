@@ -1,0 +1,209 @@
+"""``im_detect`` of Fast and Faster R-CNN: one image through a net, and what its blobs say in pixels of the image.
+
+    scores, boxes = im_detect(net, image)            # Faster R-CNN
+    scores, boxes = im_detect(net, image, proposals)  # Fast R-CNN
+
+It takes py-faster-rcnn's test prototxts as they are: inputs ``data`` and ``im_info`` or ``rois``, blobs ``rois``,
+``cls_prob`` and ``bbox_pred``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from caffelite.boxes.boxes import Array, areas, clip, decode
+from caffelite.boxes.config import Config, cfg
+from caffelite.boxes.images import image_blob, prepared
+from caffelite.errors import DataError, UsageError
+from caffelite.model import Model
+from caffelite.net import Net
+from caffelite.prototxt.suggest import suggestion
+
+_AREA = 224**2  # of several sizes of the image, a region is seen in that in which it has about so many pixels
+_HASH = np.array([1, 1e3, 1e6, 1e9, 1e12])
+_SEVERAL = 64  # regions are filled up to a multiple of this, so that few plans serve all numbers
+
+
+@dataclass(frozen=True)
+class View:
+    """How images are shown to a net, and how its answers are read: py-faster-rcnn's ``cfg.TEST`` in one value."""
+
+    means: tuple[float, ...]  # B, G, R
+    scales: tuple[int, ...]  # of the short side, pixels
+    max_size: int  # of the long side, pixels
+    bbox_reg: bool = True
+    svm: bool = False
+    dedup: float = 1 / 16
+
+    @classmethod
+    def of(cls, config: Config = cfg) -> View:
+        """What a configuration says."""
+        test = config.TEST
+        means = tuple(config.PIXEL_MEANS.reshape(3).tolist())
+        return cls(means, test.SCALES, test.MAX_SIZE, test.BBOX_REG, test.SVM, config.DEDUP_BOXES)
+
+
+def im_detect(
+    net: Net | Model, im: Array, boxes: Array | None = None, view: View | None = None
+) -> tuple[Array, Array]:
+    """Scores float32 (R, C) and boxes (R, 4 C) of an image (H, W, 3), B, G, R; C counts background, class 0.
+
+    ``boxes`` (R, 4), pixels of the image from 0, both corners inside: the regions, for a net with an input ``rois``. A
+    net with an input ``im_info`` finds its own. ``view``: by default what ``cfg.TEST`` says.
+
+    Raises:
+        UsageError: boxes are missing; several scales for a net that finds its own; the net is none of a detector.
+        DataError: the image or the boxes have another shape, or the image has no pixels.
+        NotFiniteError: the net's answers are not finite where proposals are made.
+    """
+    net = as_net(net)
+    check_image(im)
+    view = view or View.of()
+    if "im_info" in net.inputs:
+        return _with_rpn(net, im, view)
+    if "rois" not in net.inputs:
+        got = ", ".join(net.inputs) or "none"
+        fix = "give the test.prototxt of a detector, not the one for training"
+        raise UsageError(
+            f"net '{net.name}': expected inputs data and im_info or rois, got {got}\n  Fix: {fix}"
+        )
+    if boxes is None:
+        raise UsageError(
+            f"net '{net.name}' has an input rois: it needs boxes\n"
+            "  Fix: caffelite.detection.proposals.propose(image), or 'caffelite det propose'"
+        )
+    return _with_boxes(net, im, _checked_boxes(boxes), view)
+
+
+def as_net(net: Net | Model) -> Net:
+    """The pycaffe view of a net that lives."""
+    return Net.of(net) if isinstance(net, Model) else net
+
+
+def check_image(im: Any) -> None:
+    """Raises DataError for what is no image (H, W, 3)."""
+    if not isinstance(im, np.ndarray) or im.ndim != 3 or im.shape[2] != 3 or not im.size:
+        got = im.shape if isinstance(im, np.ndarray) else type(im).__name__
+        fix = "caffelite.detection.load_picture(path)"
+        raise DataError(
+            f"expected an image (H, W, 3), B, G, R, with at least a pixel, got {got}\n  Fix: {fix}"
+        )
+
+
+def image_blobs(im: Array, view: View) -> tuple[Array, Array]:
+    """The image at each of the view's scales (S, 3, h, w), and the scales (S,) float64."""
+    shown = [prepared(im, np.array(view.means), target, view.max_size) for target in view.scales]
+    return image_blob([image for image, _ in shown]), np.array([scale for _, scale in shown])
+
+
+def rpn_blobs(net: Net, im: Array, view: View) -> tuple[dict[str, Array], float]:
+    """The inputs of a net that finds its own regions, reshaped to the image; and the image's scale."""
+    if len(view.scales) != 1:
+        raise UsageError(
+            f"net '{net.name}' finds its own regions: expected one scale, got {view.scales}\n  Fix: TEST.SCALES"
+        )
+    data, scales = image_blobs(im, view)
+    info = np.array([[*data.shape[2:], scales[0]]], np.float32)
+    blobs = {"data": data, "im_info": info}
+    fit(net, blobs)
+    return blobs, float(scales[0])
+
+
+def fit(net: Net, blobs: dict[str, Array]) -> None:
+    """Gives inputs the shapes of arrays."""
+    for name, values in blobs.items():
+        net.blobs[name].reshape(*values.shape)
+
+
+def _with_rpn(net: Net, im: Array, view: View) -> tuple[Array, Array]:
+    blobs, scale = rpn_blobs(net, im, view)
+    net.forward(**blobs)
+    rois = np.array(_blob(net, "rois"))[:, 1:5] / np.float32(scale)
+    return _answers(net, rois, im, view)
+
+
+def _with_boxes(net: Net, im: Array, boxes: Array, view: View) -> tuple[Array, Array]:
+    data, scales = image_blobs(im, view)
+    if not len(boxes):
+        classes = _blob(net, _scores_of(net, view)).shape[1]
+        return np.zeros((0, classes), np.float32), np.zeros((0, 4 * classes), np.float32)
+    rois = _project(boxes, scales)
+    back = np.arange(len(boxes))
+    if view.dedup > 0:
+        hashes = np.round(rois * np.float32(view.dedup)).dot(_HASH)
+        _, index, back = np.unique(hashes, return_index=True, return_inverse=True)
+        rois, boxes = rois[index], boxes[index]
+    blobs = {"data": data, "rois": np.pad(rois, ((0, -len(rois) % _SEVERAL), (0, 0)), mode="edge")}
+    fit(net, blobs)
+    net.forward(**blobs)
+    scores, found = _answers(net, boxes, im, view)
+    return scores[back], found[back]
+
+
+def _project(boxes: Array, scales: Array) -> Array:
+    """rois (R, 5) float32: the scale at which each box is nearest to 224 x 224 pixels, and the box at that scale."""
+    boxes = boxes.astype(np.float64)
+    scaled = areas(boxes)[:, None] * scales**2
+    levels = np.abs(scaled - _AREA).argmin(axis=1) if len(scales) > 1 else np.zeros(len(boxes), np.int64)
+    return np.concatenate([levels[:, None], boxes * scales[levels, None]], axis=1).astype(np.float32)
+
+
+def _answers(net: Net, boxes: Array, im: Array, view: View) -> tuple[Array, Array]:
+    count = len(boxes)
+    scores = np.array(_blob(net, _scores_of(net, view))).reshape(-1, _classes(net, view))[:count]
+    if not view.bbox_reg:
+        return scores, np.tile(boxes, (1, scores.shape[1])).astype(np.float32)
+    deltas = np.array(_blob(net, "bbox_pred")).reshape(-1, 4 * scores.shape[1])[:count]
+    return scores, clip(decode(boxes, deltas), *im.shape[:2])
+
+
+def _scores_of(net: Net, view: View) -> str:
+    return "cls_score" if view.svm else "cls_prob"
+
+
+def _classes(net: Net, view: View) -> int:
+    return int(_blob(net, _scores_of(net, view)).shape[1])
+
+
+def _blob(net: Net, name: str) -> Array:
+    if name not in net.blobs:
+        near = suggestion(name, net.blobs)
+        fix = "name it so in the prototxt; layers may have any names"
+        raise UsageError(f"net '{net.name}': expected a blob '{name}', there is none{near}\n  Fix: {fix}")
+    values: Array = net.blobs[name].data
+    return values
+
+
+def _checked_boxes(boxes: Any) -> Array:
+    array = np.asarray(boxes)
+    if array.ndim != 2 or array.shape[1] != 4:
+        raise DataError(f"expected boxes (R, 4) of x1, y1, x2, y2, got {array.shape}")
+    if not np.isfinite(array).all():
+        raise DataError("expected boxes with finite corners")
+    return array
+
+
+def best(
+    scores: Array, boxes: Array, *, score: float, nms: float, limit: int, classes: Sequence[int] = ()
+) -> Array:
+    """Rows label, score, x1, y1, x2, y2 float32 (K, 6) of what ``im_detect`` gave, best first.
+
+    Of each class those above ``score`` that overlap no better one of it by more than ``nms``; then the ``limit`` best
+    of all classes, and those as good as the last of them; 0: all.
+    """
+    from caffelite.boxes.nms import nms as suppress
+
+    rows = [np.empty((0, 6), np.float32)]
+    for label in classes or range(1, scores.shape[1]):
+        (left,) = np.nonzero(scores[:, label] > score)
+        mine, of_class = boxes[left, 4 * label : 4 * label + 4].astype(np.float32), scores[left, label]
+        kept = suppress(mine, of_class, nms)
+        rows.append(np.column_stack([np.full(len(kept), label), of_class[kept], mine[kept]]))
+    found = np.concatenate(rows).astype(np.float32)
+    if 0 < limit < len(found):
+        found = found[found[:, 1] >= np.sort(found[:, 1])[-limit]]
+    return found[np.argsort(-found[:, 1], kind="stable")]
