@@ -1,14 +1,16 @@
 """Flags as gflags, and so Caffe, takes them.
 
 ``-x v``, ``--x v``, ``-x=v`` and ``--x=v`` are the same; a switch is ``-x``, ``-nox`` or ``-x=false``;
-``-`` and ``_`` in names are the same; ``--`` ends the flags; the last of two values counts.
+``-`` and ``_`` in names are the same; ``--`` ends the flags; the last of two values counts. A flag for several words
+(``--set KEY VALUE KEY VALUE``) takes all up to the next flag, and may be given again for more.
 ``--flagfile=FILE`` reads more from a file, and ``FLAGS_x`` in the environment replaces a default.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -16,7 +18,7 @@ from pathlib import Path
 from caffelite.errors import UsageError
 from caffelite.prototxt.suggest import suggestion
 
-Value = str | int | bool
+Value = str | int | bool | tuple[str, ...]
 
 _TRUE = ("1", "t", "true", "y", "yes")
 _FALSE = ("0", "f", "false", "n", "no")
@@ -27,7 +29,7 @@ _DEPTH = 16  # flag files in flag files
 
 @dataclass(frozen=True)
 class Flag:
-    """One flag. The type of the default is the type of the flag: text, a whole number, or a switch."""
+    """One flag. The default's type is the flag's: text, a whole number, a switch, or several words (a tuple)."""
 
     name: str
     default: Value
@@ -46,6 +48,8 @@ class Flag:
             return self._switch(text)
         if isinstance(self.default, int):
             return self._integer(text)
+        if isinstance(self.default, tuple):
+            return tuple(text.split())
         if self.choices and text not in self.choices:
             got = f"'{text}'{suggestion(text, self.choices)}"
             raise UsageError(
@@ -77,7 +81,13 @@ class Options:
         return str(self.values[_key(name)])
 
     def integer(self, name: str) -> int:
-        return int(self.values[_key(name)])
+        value = self.values[_key(name)]
+        return 0 if isinstance(value, tuple) else int(value)
+
+    def several(self, name: str) -> list[str]:
+        """The words of a flag that takes several."""
+        value = self.values[_key(name)]
+        return list(value) if isinstance(value, tuple) else [str(value)]
 
     def switch(self, name: str) -> bool:
         return bool(self.values[_key(name)])
@@ -115,17 +125,19 @@ def first_word(argv: Sequence[str], flags: Iterable[Flag]) -> int | None:
 
 
 def _parse(argv: list[str], table: Mapping[str, Flag], options: Options, depth: int) -> None:
-    words = iter(argv)
-    for word in words:
+    words = deque(argv)
+    while words:
+        word = words.popleft()
         if word == "--":
             options.arguments += words
+            words.clear()
         elif _is_flag(word):
             _take(word, words, table, options, depth)
         else:
             options.arguments.append(word)
 
 
-def _take(word: str, words: Iterator[str], table: Mapping[str, Flag], options: Options, depth: int) -> None:
+def _take(word: str, words: deque[str], table: Mapping[str, Flag], options: Options, depth: int) -> None:
     name, text = _split(word)
     if name == _FLAGFILE:
         for file in _value(word, text, words).split(","):
@@ -134,10 +146,22 @@ def _take(word: str, words: Iterator[str], table: Mapping[str, Flag], options: O
     flag = table.get(_key(name))
     if flag is None:
         flag, text = _negated(name, text, table), "false"
+    elif isinstance(flag.default, tuple):
+        options.values[flag.key] = (*options.several(name), *_several(word, text, words))
+        options.given.add(flag.key)
+        return
     elif text is None:
         text = "true" if isinstance(flag.default, bool) else _value(word, text, words)
     options.values[flag.key] = flag.read(text)
     options.given.add(flag.key)
+
+
+def _several(word: str, text: str | None, words: deque[str]) -> list[str]:
+    """The words of a flag that takes several: all up to the next flag."""
+    taken = [_value(word, text, words)]
+    while words and not _is_flag(words[0]):
+        taken.append(words.popleft())
+    return taken
 
 
 def _negated(name: str, text: str | None, table: Mapping[str, Flag]) -> Flag:
@@ -150,8 +174,8 @@ def _negated(name: str, text: str | None, table: Mapping[str, Flag]) -> Flag:
     return flag
 
 
-def _value(word: str, text: str | None, words: Iterator[str]) -> str:
-    found = text if text is not None else next(words, None)
+def _value(word: str, text: str | None, words: deque[str]) -> str:
+    found = text if text is not None else words.popleft() if words else None
     if found is None:
         raise UsageError(f"flag '{word}' needs a value")
     return found

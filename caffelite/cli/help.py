@@ -75,4 +75,4 @@ def _head(flag: Flag) -> str:
 def _default(flag: Flag) -> str:
     if isinstance(flag.default, bool):
         return " (on; -no" + flag.name + " turns it off)" if flag.default else ""
-    return f" (default {flag.default})" if flag.default not in ("", 0, -1) else ""
+    return f" (default {flag.default})" if flag.default not in ("", 0, -1, ()) else ""

@@ -55,6 +55,16 @@ def test_the_last_value_counts() -> None:
     assert parse(["-iterations", "3", "-iterations=4"], FLAGS).integer("iterations") == 4
 
 
+def test_several_words() -> None:
+    flags = (*FLAGS, Flag("set", (), "keys and values"))
+    options = parse(["a", "--set", "K", "(1, 2)", "L", "-1", "-debug", "b", "--set=M", "c d"], flags)
+    assert options.several("set") == ["K", "(1, 2)", "L", "-1", "M", "c d"] and options.has("set")
+    assert options.arguments == ["a", "b"]
+    assert parse([], flags).several("set") == []
+    with pytest.raises(UsageError, match="flag '--set' needs a value"):
+        parse(["--set"], flags)
+
+
 def test_words_that_are_no_flags() -> None:
     options = parse(["a", "-debug", "b", "-5", "--", "-solver", "c"], FLAGS)
     assert options.arguments == ["a", "b", "-5", "-solver", "c"]
