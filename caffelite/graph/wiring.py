@@ -120,12 +120,30 @@ class Wires:
                 f"'{message.name}' would overwrite '{name}' in place although another layer reads it too; "
                 f'give it a top of its own, such as top: "{name}_{message.name}"'
             )
+        elif not message.bottom and not old.producer.bottoms:
+            fix = _fix_for_phases(message, old.producer)
         return NetError(
             layer_message(
                 message.name, message.type, entry.where.at("top", position),
                 f"top '{name}' is already produced by layer '{old.producer.name}'", fix=fix,
             )
         )  # fmt: skip
+
+
+def _fix_for_phases(message: Any, old: Node) -> str:
+    """Two layers that bring the same blob from outside are mostly one for training and one for tests."""
+    first = f"'{old.name}' at {old.layer.location()}"
+    layers = ((first, old.layer.spec), (f"'{message.name}'", message))
+    bare = [name for name, layer in layers if not (layer.include or layer.exclude)]
+    lack = (
+        " and ".join(bare) + (" have none" if len(bare) > 1 else " has none")
+        if bare
+        else "both are in this one"
+    )
+    return (
+        "if one is for training and the other for tests, let the one say include { phase: TRAIN } and the other "
+        f"include {{ phase: TEST }}: {lack}"
+    )
 
 
 def _check_count(layer: Layer, what: str, names: tuple[str, ...], got: int) -> None:

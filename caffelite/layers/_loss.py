@@ -9,6 +9,7 @@ from caffelite.errors import DataError, layer_message
 from caffelite.layers.base import Layer, enum_name
 from caffelite.types import Shape, count
 
+_MARKS = 255, -1  # what data sets of segmentation and detection write where there is no class
 SMALLEST_PROBABILITY = 1e-20  # InfogainLoss and MultinomialLogisticLoss take no smaller one's logarithm
 
 
@@ -58,7 +59,7 @@ class Labels:
         if self.keep is not None:
             bad &= self.keep
         if bad.any():
-            raise _out_of_range(layer, label, int(bad.reshape(-1).argmax()), classes, ignore)
+            raise _out_of_range(layer, label, bad.reshape(-1), shape, axis, ignore)
         self.index = (values if self.keep is None else xp.where(self.keep, values, 0)).astype("int64")
 
     @property
@@ -124,15 +125,41 @@ def spread(weight: Any, shape: Shape) -> Any:
     return weight.reshape(shape[0], *(1,) * (len(shape) - 1))
 
 
-def _out_of_range(layer: Layer, label: Any, index: int, classes: int, ignore: int | None) -> DataError:
-    value = float(label.reshape(-1)[index])
+def _out_of_range(layer: Layer, label: Any, bad: Any, x: Shape, axis: int, ignore: int | None) -> DataError:
+    """``bad`` is True at the labels that are no class of ``x``; the message has the first and the largest."""
+    classes, wrong = x[axis], label.reshape(-1)[bad]
     expected = f"labels from 0 to {classes - 1} ({classes} classes)"
     if ignore is not None:
         expected += f" or ignore_label {ignore}"
-    fix = f"the layer below should have num_output of at least {value + 1:g}" if value >= classes else ""
-    got = f"{value:g} at index {index}"
+    got = f"{float(wrong[0]):g} at index {int(bad.argmax())}"
+    if wrong.max() > wrong[0]:
+        got += f"; the largest label of the batch is {float(wrong.max()):g}"
+    fixes = [_ignore_fix(layer, wrong, ignore), _classes_fix(layer, wrong, x, axis)]
     return DataError(
-        layer_message(layer.name, layer.type, layer.location(), f"expected {expected}", got, fix)
+        layer_message(
+            layer.name, layer.type, layer.location(), f"expected {expected}", got,
+            "; ".join(fix for fix in fixes if fix),
+        )
+    )  # fmt: skip
+
+
+def _ignore_fix(layer: Layer, wrong: Any, ignore: int | None) -> str:
+    param = "accuracy_param" if layer.message == "accuracy_param" else "loss_param"
+    if ignore is not None or not (param == "accuracy_param" or hasattr(layer, "normalizer")):
+        return ""
+    found = [mark for mark in _MARKS if (wrong == mark).any()]
+    return f"where {found[0]} means no class at all: {param} {{ ignore_label: {found[0]} }}" if found else ""
+
+
+def _classes_fix(layer: Layer, wrong: Any, x: Shape, axis: int) -> str:
+    large = wrong[(wrong >= x[axis]) & (wrong != _MARKS[0])]
+    if not large.size:
+        return ""
+    if layer.spec.HasField("center_loss_param"):
+        return f"center_loss_param {{ num_output: {large.max() + 1:g} }}"
+    return (
+        f"'{layer.spec.bottom[0]}' has {x[axis]} channels (axis {axis}) and needs one a class: the layer below should have "
+        f"num_output of at least {large.max() + 1:g}, or the classes be numbered from 0"
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from caffelite.errors import MissingFileError
+from caffelite.graph.graph import Graph
 from caffelite.graph.state import State
 from caffelite.logs.net_lines import log_net, used_text
 from caffelite.model import Model
@@ -79,7 +80,10 @@ def build_train_net(solver: SolverSource, root: Path, build: Builder, lines: Lin
     """Builds and logs the net to train."""
     plan = train_plan(solver, root)
     lines.log.emit("net", f"Creating training net {plan.origin}", "solver.cpp:102")
-    return _build(plan, build, lines)
+    net = _build(plan, build, lines)
+    if text := _without_loss(net.graph):
+        lines.message(text, severity="W")
+    return net
 
 
 def build_test_nets(solver: SolverSource, root: Path, build: Builder, lines: Lines) -> list[Model]:
@@ -89,6 +93,17 @@ def build_test_nets(solver: SolverSource, root: Path, build: Builder, lines: Lin
         lines.log.emit("net", f"Creating test net (#{index}) specified by {plan.origin}", "solver.cpp:190")
         nets.append(_build(plan, build, lines))
     return nets
+
+
+def _without_loss(graph: Graph) -> str:
+    """What to say of a net that cannot learn, as Caffe does not; ``force_backward`` is for gradients from elsewhere."""
+    if graph.force_backward or any(value.loss_weight for value in graph.values):
+        return ""
+    return (
+        f"net '{graph.name}' has no loss in phase {graph.phase.name}: no gradients, so no parameter will learn"
+        "\n  Fix: add a loss layer (SoftmaxWithLoss, EuclideanLoss, ...), or loss_weight: 1 to the layer whose top is "
+        "to be made small; check the include rules of the one that is there"
+    )
 
 
 def _build(plan: NetPlan, build: Builder, lines: Lines) -> Model:

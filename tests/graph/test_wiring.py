@@ -98,6 +98,26 @@ def test_duplicate_top(refused) -> None:
     assert "rename the top of 'c'" in message
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "lack"),
+    [
+        ("", "", "'d' at net.prototxt:2:1 and 'd' have none"),
+        ("include { phase: TEST }", "", "'d' has none"),
+        ("", "include { phase: TEST }", "'d' at net.prototxt:2:1 has none"),
+        ("include { phase: TEST }", "include { stage: 'b' }", "both are in this one"),
+    ],
+)
+def test_two_data_layers_for_one_phase(refused, first, second, lack) -> None:
+    def data(rules: str) -> str:
+        return layer("d", "DummyData", "", "data", rules + " dummy_data_param { shape { dim: 1 } }")
+
+    message = refused(INPUT + data(first) + "\n" + data(second), Phase.TEST, stages=("b",))
+    assert message.endswith(
+        "top 'data' is already produced by layer 'd'\n  Fix: if one is for training and the other for tests, let the "
+        f"one say include {{ phase: TRAIN }} and the other include {{ phase: TEST }}: {lack}"
+    )
+
+
 def test_duplicate_top_in_one_layer(refused) -> None:
     assert "top 'p' is already produced by layer 's'" in refused(INPUT + layer("s", "Slice", "x", "p p p"))
 

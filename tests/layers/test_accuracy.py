@@ -59,6 +59,10 @@ def test_no_gradient():
 def test_label_out_of_range():
     with pytest.raises(DataError, match=r"expected labels from 0 to 1 \(2 classes\), got 2 at index 1"):
         accuracy(np.zeros((2, 2)), [0, 2])
+    with pytest.raises(
+        DataError, match=r"Fix: where 255 means no class at all: accuracy_param { ignore_label: 255 }$"
+    ):
+        accuracy(np.zeros((2, 2)), [0, 255])
 
 
 @pytest.mark.parametrize("k", [0, 5])

@@ -1,7 +1,9 @@
 """CenterLoss."""
 
 import numpy as np
+import pytest
 
+from caffelite.errors import DataError
 from caffelite.testing import run_layer
 
 X = [[1.0, 2.0], [3.0, 4.0], [5.0, 8.0]]
@@ -46,3 +48,8 @@ def test_what_it_refuses(message):
     text = "center_loss_param { num_output: 2 %s }"
     assert "expected distance_type L2" in message("CenterLoss", text % 'distance_type: "Cos"', shapes)
     assert "expected one label for each item" in message("CenterLoss", text % "", [(2, 3), (3,)])
+
+
+def test_a_label_without_a_centre():
+    with pytest.raises(DataError, match=r"got 4 at index 1\n  Fix: center_loss_param { num_output: 5 }"):
+        run_layer("CenterLoss", "center_loss_param { num_output: 2 }", [np.zeros((2, 3)), [0, 4]])

@@ -9,6 +9,7 @@ from caffelite.prototxt.source import parse_net
 from caffelite.testing import check_layer, run_layer
 
 SCORES = np.log([[1.0, 3.0], [3.0, 1.0], [1.0, 1.0]])  # p = (1/4, 3/4), (3/4, 1/4), (1/2, 1/2)
+CHANNELS = "'x0' has 2 channels (axis 1) and needs one a class: the layer below should have"
 
 
 def loss(fields="", labels=(1, 0, 1), **more):
@@ -71,8 +72,13 @@ def test_checks_places():
 @pytest.mark.parametrize(
     ("label", "text"),
     [
-        (2, "got 2 at index 1\n  Fix: the layer below should have num_output of at least 3"),
-        (-1, "got -1 at index 1"),
+        (
+            2,
+            f"got 2 at index 1\n  Fix: {CHANNELS} num_output of at least 3, or the classes be numbered from 0",
+        ),
+        (-2, "got -2 at index 1"),
+        (-1, "got -1 at index 1\n  Fix: where -1 means no class at all: loss_param { ignore_label: -1 }"),
+        (255, "got 255 at index 1\n  Fix: where 255 means no class at all: loss_param { ignore_label: 255 }"),
         (float("nan"), "got nan at index 1"),
     ],
 )
@@ -82,6 +88,16 @@ def test_label_out_of_range(label, text):
     before, after = str(caught.value).split(": ", 1)
     assert before.startswith("layer 'layer' (SoftmaxWithLoss) at <text>:1:1")
     assert after == f"expected labels from 0 to 1 (2 classes), {text}"
+
+
+def test_labels_out_of_range_tell_the_largest_one():
+    with pytest.raises(DataError) as caught:
+        loss(labels=(-1, 2, 7))
+    after = str(caught.value).split("classes), ", 1)[1]
+    assert after == (
+        "got -1 at index 0; the largest label of the batch is 7\n  Fix: where -1 means no class at all: loss_param "
+        f"{{ ignore_label: -1 }}; {CHANNELS} num_output of at least 8, or the classes be numbered from 0"
+    )
 
 
 def test_label_out_of_range_with_ignore_label():

@@ -19,7 +19,7 @@ from caffelite.logs.log import Log
 from caffelite.prototxt.source import parse_solver
 from caffelite.solver.solver import Solver
 
-from .conftest import PARABOLA, parabola, weight
+from .conftest import NET, PARABOLA, parabola, weight
 
 
 def test_all_problems_of_a_solver_file_at_once():
@@ -177,3 +177,23 @@ def test_remarks(make, records):
     assert messages["solver_mode: GPU has no effect: the engine is 'reference'"] == "I"
     assert messages["base_lr is 0 or not given: no parameter will learn"] == "W"
     assert messages["larc is a field of a fork of Caffe and has no effect here"] == "W"
+
+
+LAST = 'layer { name: "loss"'
+
+
+@pytest.mark.parametrize(
+    ("net", "told"),
+    [
+        (NET, False),
+        (NET[: NET.index(LAST)], True),
+        (NET.replace(LAST, f"{LAST} include {{ phase: TEST }}"), True),
+        (NET.replace(LAST, f"{LAST} loss_weight: 0"), True),
+        ("force_backward: true " + NET[: NET.index(LAST)], False),
+    ],
+)
+def test_a_net_without_a_loss_is_told(make, records, net, told):
+    make("max_iter: 1", net=net).solve()
+    warnings = [record.text for record in records.records if record.severity == "W"]
+    start = "net 'noisy' has no loss in phase TRAIN: no gradients, so no parameter will learn\n  Fix: add a loss layer"
+    assert [text.startswith(start) for text in warnings] == [True] * told
