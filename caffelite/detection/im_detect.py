@@ -100,8 +100,14 @@ def image_blobs(im: Array, view: View) -> tuple[Array, Array]:
     return image_blob([image for image, _ in shown]), np.array([scale for _, scale in shown])
 
 
-def rpn_blobs(net: Net, im: Array, view: View) -> tuple[dict[str, Array], float]:
-    """The inputs of a net that finds its own regions, reshaped to the image; and the image's scale."""
+def rpn_blobs(net: Net, im: Array, view: View) -> tuple[dict[str, Any], float]:
+    """The inputs of a net that finds its own regions, which are reshaped to the image; and the image's scale.
+
+    Raises UsageError for several scales, or a net with other inputs.
+    """
+    if not {"data", "im_info"} <= set(net.inputs):
+        got = ", ".join(net.inputs) or "none"
+        raise UsageError(f"net '{net.name}': expected inputs data and im_info, got {got}")
     if len(view.scales) != 1:
         raise UsageError(
             f"net '{net.name}' finds its own regions: expected one scale, got {view.scales}\n  Fix: TEST.SCALES"
@@ -113,7 +119,7 @@ def rpn_blobs(net: Net, im: Array, view: View) -> tuple[dict[str, Array], float]
     return blobs, float(scales[0])
 
 
-def fit(net: Net, blobs: dict[str, Array]) -> None:
+def fit(net: Net, blobs: dict[str, Any]) -> None:
     """Gives inputs the shapes of arrays."""
     for name, values in blobs.items():
         net.blobs[name].reshape(*values.shape)
@@ -129,7 +135,7 @@ def _with_rpn(net: Net, im: Array, view: View) -> tuple[Array, Array]:
 def _with_boxes(net: Net, im: Array, boxes: Array, view: View) -> tuple[Array, Array]:
     data, scales = image_blobs(im, view)
     if not len(boxes):
-        classes = _blob(net, _scores_of(net, view)).shape[1]
+        classes = shape_of_answers(net, view)[1]
         return np.zeros((0, classes), np.float32), np.zeros((0, 4 * classes), np.float32)
     rois = _project(boxes, scales)
     back = np.arange(len(boxes))
@@ -137,7 +143,10 @@ def _with_boxes(net: Net, im: Array, boxes: Array, view: View) -> tuple[Array, A
         hashes = np.round(rois * np.float32(view.dedup)).dot(_HASH)
         _, index, back = np.unique(hashes, return_index=True, return_inverse=True)
         rois, boxes = rois[index], boxes[index]
-    blobs = {"data": data, "rois": np.pad(rois, ((0, -len(rois) % _SEVERAL), (0, 0)), mode="edge")}
+    blobs: dict[str, Any] = {
+        "data": data,
+        "rois": np.pad(rois, ((0, -len(rois) % _SEVERAL), (0, 0)), mode="edge"),
+    }
     fit(net, blobs)
     net.forward(**blobs)
     scores, found = _answers(net, boxes, im, view)
@@ -154,7 +163,7 @@ def _project(boxes: Array, scales: Array) -> Array:
 
 def _answers(net: Net, boxes: Array, im: Array, view: View) -> tuple[Array, Array]:
     count = len(boxes)
-    scores = np.array(_blob(net, _scores_of(net, view))).reshape(-1, _classes(net, view))[:count]
+    scores = np.array(_blob(net, _scores_of(net, view))).reshape(shape_of_answers(net, view))[:count]
     if not view.bbox_reg:
         return scores, np.tile(boxes, (1, scores.shape[1])).astype(np.float32)
     deltas = np.array(_blob(net, "bbox_pred")).reshape(-1, 4 * scores.shape[1])[:count]
@@ -165,8 +174,10 @@ def _scores_of(net: Net, view: View) -> str:
     return "cls_score" if view.svm else "cls_prob"
 
 
-def _classes(net: Net, view: View) -> int:
-    return int(_blob(net, _scores_of(net, view)).shape[1])
+def shape_of_answers(net: Net, view: View) -> tuple[int, int]:
+    """Regions and classes, background included, of a net's scores. Raises UsageError if it has none."""
+    rows, classes, *_ = _blob(net, _scores_of(net, view)).shape
+    return rows, classes
 
 
 def _blob(net: Net, name: str) -> Array:

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from caffelite.boxes.blobs import Anchors, proposal_blobs
 from caffelite.boxes.boxes import Array
 from caffelite.boxes.config import Config, cfg
+from caffelite.detection.card import Card
 from caffelite.detection.dataset import Picture
 from caffelite.detection.im_detect import View, as_net, check_image, rpn_blobs
 from caffelite.detection.pictures import load_picture
+from caffelite.detection.settings import settings
 from caffelite.errors import UsageError
 from caffelite.graph.graph import Node
 from caffelite.layers._rpn import decimal
 from caffelite.model import Model
 from caffelite.net import Net
-
-if TYPE_CHECKING:
-    from caffelite.detection.card import Card
 
 Boxes = tuple[Array, Array]
 
@@ -56,40 +55,34 @@ def each(
     post: int = 300,
 ) -> Iterator[tuple[str, Boxes]]:
     """What :func:`rpn_proposals` gives, one picture at a time."""
-    view = view_of(card_or_cfg)
+    config = config_of(card_or_cfg)
     for picture in pictures:
-        yield picture.key, im_proposals(model, load_picture(picture.path), view, pre=pre, post=post)
+        yield picture.key, im_proposals(model, load_picture(picture.path), config, pre=pre, post=post)
 
 
-def view_of(card_or_cfg: Card | Config) -> View:
-    """How a card, or a configuration, wants images to be shown."""
+def config_of(card_or_cfg: Card | Config) -> Config:
+    """A configuration, as it is or as a card makes it of ``cfg``."""
     if isinstance(card_or_cfg, Config):
-        return View.of(card_or_cfg)
-    card = card_or_cfg
-    test = {key.removeprefix("TEST."): value for key, value in card.config.items()}
-    return View(
-        card.means, card.scales, card.max_size,
-        bool(test.get("BBOX_REG", cfg.TEST.BBOX_REG)), bool(test.get("SVM", cfg.TEST.SVM)),
-        float(test.get("DEDUP_BOXES", cfg.DEDUP_BOXES)),
-    )  # fmt: skip
+        return card_or_cfg
+    with settings(card_or_cfg) as config:
+        return config.copied()
 
 
 def im_proposals(
-    net: Net | Model, im: Array, view: View | None = None, *, pre: int = 6000, post: int = 300
+    net: Net | Model, im: Array, config: Config = cfg, *, pre: int = 6000, post: int = 300
 ) -> Boxes:
-    """Boxes float32 (K, 4) in pixels of an image (H, W, 3), and their scores (K,), best first."""
+    """Boxes float32 (K, 4) in pixels of an image (H, W, 3), and their scores (K,), best first.
+
+    Parameters and errors are those of :func:`rpn_proposals`.
+    """
     net = as_net(net)
     check_image(im)
     node = _proposal_node(net)
-    if "im_info" not in net.inputs:
-        raise UsageError(
-            f"net '{net.name}': expected inputs data and im_info, got {', '.join(net.inputs) or 'none'}"
-        )
-    blobs, scale = rpn_blobs(net, im, view or View.of())
+    blobs, scale = rpn_blobs(net, im, View.of(config))
     net.forward(end=net.model.nodes[node.index - 1].name, **blobs)
     scores, deltas = (net.blobs[value.name].data for value in node.bottoms[:2])
-    rois, best = proposal_blobs(scores, deltas, blobs["im_info"], pre=pre, post=post, **_parameters(node))
-    return rois[:, 1:] / np.float32(scale), best[:, 0]
+    found = proposal_blobs(scores, deltas, blobs["im_info"], pre=pre, post=post, **_parameters(node, config))
+    return found[0][:, 1:] / np.float32(scale), found[1][:, 0]
 
 
 def _proposal_node(net: Net) -> Node:
@@ -102,11 +95,11 @@ def _proposal_node(net: Net) -> Node:
     )
 
 
-def _parameters(node: Node) -> dict[str, Any]:
+def _parameters(node: Node, config: Config) -> dict[str, Any]:
     if node.type == "Proposal":
         p = node.layer.p
         anchors: Anchors = node.layer.anchors  # type: ignore[attr-defined]
         return {"anchors": anchors, "min_size": p.min_size, "threshold": decimal(p.nms_thresh)}
-    test = cfg.TEST
+    test = config.TEST
     user = node.layer.user  # type: ignore[attr-defined]
     return {"anchors": user.anchors, "min_size": test.RPN_MIN_SIZE, "threshold": test.RPN_NMS_THRESH}
