@@ -19,7 +19,7 @@ from caffelite.boxes.boxes import Array
 from caffelite.boxes.config import cfg
 from caffelite.detection.card import CARD, Card
 from caffelite.detection.detections import Detection, as_list
-from caffelite.detection.im_detect import View, as_net, best, check_image, im_detect, shape_of_answers
+from caffelite.detection.one_image import View, as_net, best, check_image, im_detect, shape_of_answers
 from caffelite.detection.pictures import load_picture
 from caffelite.detection.settings import settings
 from caffelite.detection.testing import detect_set

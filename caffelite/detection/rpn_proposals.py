@@ -12,7 +12,7 @@ from caffelite.boxes.boxes import Array
 from caffelite.boxes.config import Config, cfg
 from caffelite.detection.card import Card
 from caffelite.detection.dataset import Picture
-from caffelite.detection.im_detect import View, as_net, check_image, rpn_blobs
+from caffelite.detection.one_image import View, as_net, check_image, rpn_blobs
 from caffelite.detection.pictures import load_picture
 from caffelite.detection.settings import settings
 from caffelite.errors import UsageError
