@@ -31,6 +31,7 @@ class Arch:
 
 
 def _tiny_body(net: NetText, x: str, crop: bool) -> str:
+    x = net.layer("unit", "Power", x, fields={"power_param": {"scale": 1 / 64}})  # pixels to about -2 .. 2
     for i, channels in enumerate((16, 32, 64, 64), 1):
         x = net.conv(f"conv{i}", x, {"num_output": channels, "kernel_size": 3, "pad": 1}, MSRA)
         x = net.relu(f"relu{i}", x)
