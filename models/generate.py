@@ -8,43 +8,17 @@
 A net is a function that adds layers to a ``Net`` from the bottom up; ``net.training`` says which of the two
 files it is writing. Layer and blob names are those of the published models, because weights are matched by
 layer name. ``train_val`` holds data, initial values, learning rates and losses; ``deploy`` has none of these,
-begins with an Input layer and ends with the class probabilities. Only the standard library is needed.
+begins with an Input layer and ends with the class probabilities. The detectors' files are written by
+``caffelite.detection.recipes``.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-WIDTH = 100  # a message stands on one line where that is not longer than this
-
-Fields = Mapping[str, object]
-NONE: Fields = {}
-
-
-class Enum(str):
-    """An enumeration value of the schema, which prototxt writes without quotes."""
-
-
-def scalar_text(value: object) -> str:
-    """Write a number, truth value, enumeration value or string as prototxt does."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str) and not isinstance(value, Enum):
-        return f'"{value}"'
-    return str(value)
-
-
-def field_lines(key: str, value: object, width: int = WIDTH) -> list[str]:
-    """Write one field as lines. A list repeats the field; a mapping is a message."""
-    if isinstance(value, (list, tuple)):
-        return [line for item in value for line in field_lines(key, item, width)]
-    if not isinstance(value, Mapping):
-        return [f"{key}: {scalar_text(value)}"]
-    inner = [line for name, item in value.items() for line in field_lines(name, item, width - 2)]
-    flat = f"{key} {{ {' '.join(inner)} }}"
-    return [flat] if len(flat) <= width else [f"{key} {{", *(f"  {line}" for line in inner), "}"]
+from caffelite.prototxt.compose import NONE, Enum, Fields, field_lines
 
 
 class Net:

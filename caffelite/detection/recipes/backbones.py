@@ -28,6 +28,7 @@ class Arch:
     crop: int  # pixels of a side of R-CNN's windows
     pad: int  # pixels of context in them
     crop_pool: int = 0  # kernel of the pooling between map and head of R-CNN; its stride is 2
+    weights: str = ""  # the published weights to start from
 
 
 def _tiny_body(net: NetText, x: str, crop: bool) -> str:
@@ -152,9 +153,46 @@ def _resnet50_head(net: NetText, x: str) -> str:
 
 ARCHS: dict[str, Arch] = {
     "tiny": Arch("a small net that learns from scratch", _tiny_body, _tiny_head, 64, 8, 6, 64, 32, 3),
-    "caffenet": Arch("CaffeNet", _caffenet_body, _fc_head(), 256, 16, 6, 256, 227, 16, 3),
-    "vgg_cnn_m": Arch("VGG_CNN_M_1024", _vgg_cnn_m_body, _fc_head(1024), 512, 16, 6, 256, 224, 16, 3),
-    "zf": Arch("ZF", _zf_body, _fc_head(scale_train=False), 256, 16, 6, 256, 224, 16, 3),
-    "vgg16": Arch("VGG16", _vgg16_body, _fc_head(), 512, 16, 7, 512, 224, 16, 2),
-    "resnet50": Arch("ResNet-50", _resnet50_body, _resnet50_head, 1024, 16, 14, 512, 224, 16),
+    "caffenet": Arch(
+        "CaffeNet",
+        _caffenet_body,
+        _fc_head(),
+        256,
+        16,
+        6,
+        256,
+        227,
+        16,
+        3,
+        "bvlc_reference_caffenet.caffemodel",
+    ),
+    "vgg_cnn_m": Arch(
+        "VGG_CNN_M_1024",
+        _vgg_cnn_m_body,
+        _fc_head(1024),
+        512,
+        16,
+        6,
+        256,
+        224,
+        16,
+        3,
+        "VGG_CNN_M_1024.caffemodel",
+    ),
+    "zf": Arch("ZF", _zf_body, _fc_head(scale_train=False), 256, 16, 6, 256, 224, 16, 3, "ZF.v2.caffemodel"),
+    "vgg16": Arch(
+        "VGG16", _vgg16_body, _fc_head(), 512, 16, 7, 512, 224, 16, 2, "VGG_ILSVRC_16_layers.caffemodel"
+    ),
+    "resnet50": Arch(
+        "ResNet-50",
+        _resnet50_body,
+        _resnet50_head,
+        1024,
+        16,
+        14,
+        512,
+        224,
+        16,
+        weights="ResNet-50-model.caffemodel",
+    ),
 }
