@@ -45,6 +45,7 @@ class RoIDataLayer(BoxLayer):
         super().setup(bottom, top)
         self.roidb: Sequence[Mapping[str, Any]] = ()
         self.batches = 0
+        self.latest: Sequence[Mapping[str, Any]] = ()  # the entries of the last batch
         self._epoch = (-1, np.empty((0, 0), np.int64))
         columns = 4 * self.params["num_classes"]
         image = (cfg.TRAIN.IMS_PER_BATCH, 3, max(cfg.TRAIN.SCALES), cfg.TRAIN.MAX_SIZE)
@@ -112,7 +113,7 @@ class RoIDataLayer(BoxLayer):
     def forward(self, bottom: Any, top: Any) -> None:
         if not self.roidb:
             raise UsageError("it has no images\n  Fix: net.layers[0].set_roidb(roidb) before the first pass")
-        entries = self._next()
+        self.latest = entries = self._next()
         sizes = self.rng.integers(0, len(cfg.TRAIN.SCALES), len(entries))
         images, scales = [], []
         for entry, size in zip(entries, sizes, strict=True):

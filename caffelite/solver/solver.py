@@ -3,9 +3,9 @@
     solver = Solver(read_solver("solver.prototxt"), engine="cpu")
     solver.solve()
 
-One iteration: clear gradients, test if due, ``iter_size`` forward and backward passes, display, update,
-snapshot if due, stop if asked to. A snapshot holds all that the next iteration depends on, so a run that is
-resumed gives the same bits as one that was never stopped (same engine, threads and CPU).
+One iteration: clear gradients, test if due, ``iter_size`` forward and backward passes, display, update, snapshot if
+due, stop if asked to. A snapshot holds all that the next iteration depends on, so a run that is resumed gives the same
+bits as one that was never stopped (same engine, threads and CPU).
 
 Source: ``Solver`` and ``SGDSolver`` of BVLC Caffe.
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -48,14 +49,13 @@ Callback = Callable[[], None]
 class Solver:
     """Trains the net of a solver file.
 
-    ``engine`` and ``precision`` are those of Model and decide alone (``solver_mode`` is only remarked on).
-    ``seed`` replaces ``random_seed``; a negative one takes a fresh seed. ``observe=False`` lets the nets
-    reuse memory, for runs in which nobody looks at blobs. ``root``: what relative paths of nets, weights and
-    snapshots count from, by default the working directory.
+    ``engine`` and ``precision`` are those of Model and decide alone (``solver_mode`` is only remarked on). ``seed``
+    replaces ``random_seed``; a negative one takes a fresh seed. ``observe=False`` lets the nets reuse memory, for runs in
+    which nobody looks at blobs. ``root``: what relative paths count from, by default the working directory.
 
-    Public: ``param`` (the SolverParameter), ``net``, ``test_nets``, ``iter`` (updates done), ``stopped``
-    (whether the last ``step`` or ``solve`` was ended by a request or for want of ``patience``), and the lists
-    of callables ``on_start`` and ``on_gradients_ready``.
+    Public: ``param`` (the SolverParameter), ``net``, ``test_nets``, ``iter`` (updates done), ``stopped`` (whether the
+    last ``step`` or ``solve`` was ended by a request or for want of ``patience``), ``as_saved`` (gives the block in
+    which weights are written), and the lists of callables ``on_start`` and ``on_gradients_ready``.
 
     Raises PrototxtError with all that is wrong in the solver file, what building the nets raises, and
     SnapshotError if ``snapshot`` is given and nothing can be written to its prefix.
@@ -91,6 +91,7 @@ class Solver:
         self.iter, self.stopped = 0, False
         self.on_start: list[Callback] = []
         self.on_gradients_ready: list[Callback] = []
+        self.as_saved: Callable[[], AbstractContextManager[None]] = nullcontext
         self._schedule = Schedule(self.param, self._lines)
         self._losses: deque[float] = deque(maxlen=self.param.average_loss)
         self._stop_wanted = self._snapshot_wanted = False
@@ -137,8 +138,7 @@ class Solver:
     def step(self, iterations: int = 1) -> None:
         """Runs some iterations, fewer if asked to stop or out of patience.
 
-        Raises NotFiniteError, before anything is updated, if the loss is NaN or infinite, or if a weight is
-        in an iteration that is displayed.
+        Raises NotFiniteError, before anything is updated, if the loss is not finite, or a weight when it is displayed.
         """
         end = self.iter + iterations
         self.stopped = False
@@ -193,8 +193,8 @@ class Solver:
     def apply_update(self) -> None:
         """One update from the gradients as they stand; raises ``iter`` by one.
 
-        Gradients are scaled down to ``clip_gradients`` as they add up over ``iter_size`` batches, before they
-        are divided by it and before weight decay, as in Caffe. Afterwards they hold what was taken off.
+        Gradients are scaled down to ``clip_gradients`` as they add up over ``iter_size`` batches, before they are divided
+        by it and before weight decay, as in Caffe. Afterwards they hold what was taken off.
         """
         rate = self._schedule.advance(self.iter, self.smoothed_loss)
         if self.param.display and self.iter % self.param.display == 0:
@@ -260,7 +260,8 @@ class Solver:
             scores.append(result)
         if self._best.judge(self.iter, scores) and self.param.keep_best:
             self.check_weights()
-            self._snapshots.write_best(self.iter, self.net, self._lines)
+            with self.as_saved():
+                self._snapshots.write_best(self.iter, self.net, self._lines)
         if not self.out_of_patience:  # else a snapshot holds what a run with more patience goes on from
             self._before_test = None
         return scores
@@ -319,7 +320,8 @@ class Solver:
         Raises SnapshotError, and NotFiniteError if a weight is no number; what was there before stays.
         """
         self.check_weights()
-        path = self._snapshots.write(self.net, self._state(), self._lines)
+        with self.as_saved():
+            path = self._snapshots.write(self.net, self._state(), self._lines)
         self._saved_at, self._saved_as = self.iter, path
         return path
 
@@ -348,8 +350,7 @@ class Solver:
     def restore(self, path: str | Path) -> None:
         """Goes on from a solver state, ours or Caffe's, in either format.
 
-        Raises MissingFileError, WeightsError, NetError and DataError with what was expected and found;
-        weights, history and ``iter`` are then as before.
+        Raises MissingFileError, WeightsError, NetError and DataError; weights, history and ``iter`` are then as before.
         """
         updater, learnables = self._updater, self.net.learnables
         state = read_state(path, learnables, updater.rule.histories, self.param.type)
@@ -371,8 +372,7 @@ class Solver:
             text = f'The state was written by type "{extra["type"]}", this solver is "{self.param.type}"'
             self._lines.message(text, severity="W")
         self.net.random.reseed(extra["seed"])
-        self._losses.clear()
-        self._losses.extend(extra["losses"])
+        self._losses = deque(extra["losses"], self.param.average_loss)
         self._best.restore(extra.get("best", {}))
         for net, state in zip([self.net, *self.test_nets], [extra["train"], *extra["test"]], strict=False):
             net.restore(state)
