@@ -40,7 +40,7 @@ class Heads:
 def find_heads(graph: Graph) -> Heads:
     """The layers that the losses of the regions read, by whatever names.
 
-    That is, the losses whose labels or targets come from a ProposalTarget layer, or from a data layer with regions.
+    That is, the losses whose labels or targets come from a ProposalTarget or WindowData layer, or a data layer with regions.
     """
     found: dict[str, tuple[Node, Node]] = {}
     for loss in graph.nodes:
@@ -63,7 +63,7 @@ def _makes_regions(maker: Node | None) -> bool:
     if maker is None:
         return False
     named = any(value.name == "rois" for value in maker.tops)
-    return maker.type == "ProposalTarget" or (maker.type == "Python" and named)
+    return maker.type in ("ProposalTarget", "WindowData") or (maker.type == "Python" and named)
 
 
 @dataclass(frozen=True)

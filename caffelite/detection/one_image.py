@@ -76,7 +76,7 @@ def im_detect(
             f"net '{net.name}' has an input rois: it needs boxes\n"
             "  Fix: caffelite.detection.proposals.propose(image), or 'caffelite det propose'"
         )
-    return _with_boxes(net, im, _checked_boxes(boxes), view)
+    return _with_boxes(net, im, checked_boxes(boxes), view)
 
 
 def as_net(net: Net | Model) -> Net:
@@ -189,7 +189,8 @@ def _blob(net: Net, name: str) -> Array:
     return values
 
 
-def _checked_boxes(boxes: Any) -> Array:
+def checked_boxes(boxes: Any) -> Array:
+    """Boxes as an array (R, 4). Raises DataError for what are none."""
     array = np.asarray(boxes)
     if array.ndim != 2 or array.shape[1] != 4:
         raise DataError(f"expected boxes (R, 4) of x1, y1, x2, y2, got {array.shape}")
