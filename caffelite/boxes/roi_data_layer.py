@@ -49,7 +49,8 @@ class RoIDataLayer(BoxLayer):
         self._epoch = (-1, np.empty((0, 0), np.int64))
         columns = 4 * self.params["num_classes"]
         image = (cfg.TRAIN.IMS_PER_BATCH, 3, max(cfg.TRAIN.SCALES), cfg.TRAIN.MAX_SIZE)
-        shapes = {"data": image, "im_info": (1, 3), "gt_boxes": (1, 5), "rois": (1, 5), "labels": (1,)}
+        boxes = (1, 5) if image[0] == 1 else (1, 6)
+        shapes = {"data": image, "im_info": (image[0], 3), "gt_boxes": boxes, "rois": (1, 5), "labels": (1,)}
         names: tuple[str, ...] = _RPN if self.has_rpn else _FAST if cfg.TRAIN.BBOX_REG else _FAST[:3]
         if len(top) == 5 and names == _FAST:  # the first Fast R-CNN had one kind of weights
             names = _FAST[:5]
