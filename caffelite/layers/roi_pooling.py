@@ -12,7 +12,7 @@ from caffelite.layers._rois import Floats, Ints, check_rois, read_rois, rounded
 from caffelite.layers.base import Layer
 from caffelite.types import Shape
 
-_LOWEST = -3.4028234663852886e38  # -FLT_MAX, where Caffe starts a maximum
+LOWEST = -3.4028234663852886e38  # -FLT_MAX, where Caffe starts a maximum
 
 
 class ROIPooling(Layer):
@@ -78,13 +78,27 @@ class ROIPooling(Layer):
                 xp.add.at(flat, at.reshape(-1), (gradient[i] * won).reshape(-1))
         dx[...] = total.transpose(0, 3, 1, 2)
 
-    def _regions(self, rois: Any, x: Shape) -> Iterator[_Region]:
+    def grid(self, rois: Any, x: Shape) -> tuple[Ints, Edges, Edges]:
+        """The item (R,) of each region of ``rois``, and its cells along the rows and the columns of a map of shape x."""
         items, corners = read_rois(self, rois, x[0])
         corners = rounded(corners * np.float32(self.p.spatial_scale))
-        rows = _bins(corners[:, 1], corners[:, 3], self.pooled[0], x[2])
-        cols = _bins(corners[:, 0], corners[:, 2], self.pooled[1], x[3])
-        for item, row, col in zip(items.tolist(), rows, cols, strict=True):
+        rows = _edges(corners[:, 1], corners[:, 3], self.pooled[0], x[2])
+        return items, rows, _edges(corners[:, 0], corners[:, 2], self.pooled[1], x[3])
+
+    def _regions(self, rois: Any, x: Shape) -> Iterator[_Region]:
+        items, rows, cols = self.grid(rois, x)
+        for item, row, col in zip(items.tolist(), _bins(rows), _bins(cols), strict=True):
             yield _Region(item, row, col)
+
+
+@dataclass(frozen=True)
+class Edges:
+    """The cells of R regions along one axis of the map, P of each."""
+
+    first: Ints  # (R, P), from 0 to limit
+    after: Ints  # (R, P), the place behind the cell; one that is not above ``first`` is empty
+    last: Floats  # (R,) the region's last coordinate, before the map's edge cuts it
+    limit: int  # places that the axis has
 
 
 @dataclass(frozen=True)
@@ -113,21 +127,26 @@ class _Region:
     cols: _Bins
 
 
-def _bins(start: Floats, end: Floats, cells: int, limit: int) -> Iterator[_Bins]:
+def _edges(start: Floats, end: Floats, cells: int, limit: int) -> Edges:
     """The cells of every region along an axis with ``limit`` places, in float32 as on the GPU."""
     size = np.maximum(end - start + 1, 1) / np.float32(cells)
     number = np.arange(cells + 1, dtype=np.float32)
     first = np.clip(np.floor(number[:-1] * size[:, None]) + start[:, None], 0, limit).astype(np.int64)
     after = np.clip(np.ceil(number[1:] * size[:, None]) + start[:, None], 0, limit).astype(np.int64)
-    lengths = np.maximum(after - first, 0)
-    for begin, length, last in zip(first, lengths, end.tolist(), strict=True):
+    return Edges(first, after, end, limit)
+
+
+def _bins(edges: Edges) -> Iterator[_Bins]:
+    """The cells of one region after the other."""
+    lengths = np.maximum(edges.after - edges.first, 0)
+    for begin, length, last in zip(edges.first, lengths, edges.last.tolist(), strict=True):
         steps = np.minimum(np.arange(length.max()), np.maximum(length, 1)[:, None] - 1)
-        yield _Bins(np.minimum(begin[:, None] + steps, limit - 1), length == 0, int(last))
+        yield _Bins(np.minimum(begin[:, None] + steps, edges.limit - 1), length == 0, int(last))
 
 
 def _channels_last(xp: Any, x: Any) -> Any:
     """x as (N, H, W, C), contiguous, with NaN and -infinity turned into -FLT_MAX, which wins nothing."""
-    return xp.fmax(xp.ascontiguousarray(x.transpose(0, 2, 3, 1)), _LOWEST)
+    return xp.fmax(xp.ascontiguousarray(x.transpose(0, 2, 3, 1)), LOWEST)
 
 
 def _winners(xp: Any, image: Any, region: _Region) -> tuple[Any, Any]:
@@ -143,7 +162,7 @@ def _winners(xp: Any, image: Any, region: _Region) -> tuple[Any, Any]:
     at += xp.arange(rows.span.start, rows.span.stop)[:, None, None] * width
     places = rows.places - rows.span.start
     best, at = _reduce(xp, best[places], at[places], axis=1)
-    won = (best > _LOWEST) & ~xp.asarray(rows.empty[:, None] | cols.empty)[:, :, None]
+    won = (best > LOWEST) & ~xp.asarray(rows.empty[:, None] | cols.empty)[:, :, None]
     won &= at < (rows.last + 1) * width
     if cols.span.stop > cols.last + 1:
         won &= at % width <= cols.last
