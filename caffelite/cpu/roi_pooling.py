@@ -110,7 +110,7 @@ class _Cells:
         order = np.argsort(level, kind="stable")
         starts = np.flatnonzero(np.diff(level[order], prepend=-1)).tolist()
         levels = [divmod(one, 64) for one in level[order[starts]].tolist()] if starts else []
-        ends = [*starts[1:], len(order)]
+        ends = [*starts[1:], len(order)][: len(starts)]
         item = items[:, None, None] * (rows.limit * cols.limit)
         corners = [
             (item + row[:, :, None] * cols.limit + col[:, None, :]).reshape(-1)[order]
