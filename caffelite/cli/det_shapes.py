@@ -10,7 +10,7 @@ def _run(options: Options) -> int:
     from caffelite.detection.shapes import make_shapes
 
     counts = {name: options.integer(name) for name in ("images", "test", "size", "classes", "seed")}
-    folder = make_shapes(options.arguments[0], **counts)
+    folder = make_shapes(options.arguments[0], **counts, hard=options.has("hard"))
     print(f"wrote {counts['images']} pictures for training and {counts['test']} for the test to '{folder}'")
     return 0
 
@@ -23,6 +23,7 @@ COMMAND = Command(
         Flag("test", 100, "pictures of the split test", "N"),
         Flag("size", 128, "pixels of a side of the pictures, 32 or more", "N"),
         Flag("classes", 3, "how many of circle, square, triangle, star, cross, ring", "N"),
+        Flag("hard", False, "shapes turned any way, nearly hidden, smaller, of stronger patterns"),
         Flag("seed", 0, "another seed makes other pictures, the same the same", "N"),
     ),
     "DIR",

@@ -1,7 +1,8 @@
 """The shapes set: pictures of circles, squares and triangles to try a detector on, made in seconds.
 
-Shapes differ in size, colour and texture, are turned, hide one another and reach out of the picture, among lines and specks
-that are no shapes. What is nearly hidden or hardly differs from its background is difficult; a few pictures are empty.
+Shapes differ in size, colour and texture, are a little turned, hide parts of one another and reach out of the picture, among
+lines and specks that are no shapes. What hardly differs from its background is difficult; a few pictures are empty. The
+hard kind has more of all: smaller shapes, any turn, shapes nearly hidden, patterns of strong contrast.
 Arrays alone draw them, so the same seed gives the same pixels everywhere, before JPEG rounds them.
 """
 
@@ -26,11 +27,24 @@ from caffelite.random import RandomSource
 CLASSES = ("circle", "square", "triangle", "star", "cross", "ring")
 _EMPTY = 0.04  # pictures without shapes
 _LEAST_SIZE = 32  # pixels of a picture
-_LEAST_SEEN, _DIFFICULT_SEEN = 0.25, 0.55  # parts of a shape that others leave free
+_DIFFICULT_SEEN = 0.55  # part of a shape that others leave free
 _DIFFICULT_CONTRAST = 30  # mean difference to the background, in levels
-_RADII = (0.07, 0.22)  # of shapes, as parts of the picture
 _MOST = 5  # shapes in a picture
 _TRIES = 20
+
+
+@dataclass(frozen=True)
+class Style:
+    """How much the shapes of a set vary."""
+
+    radii: tuple[float, float]  # as parts of the picture
+    turn: float  # at most, either way, in radians
+    least_seen: float  # part of a shape that others leave free
+    contrast: float  # of the two colours of a pattern, in levels
+
+
+EASY = Style(radii=(0.09, 0.22), turn=0.3, least_seen=0.7, contrast=25)
+HARD = Style(radii=(0.07, 0.22), turn=np.pi, least_seen=0.25, contrast=60)
 
 
 def make_shapes(
@@ -40,10 +54,12 @@ def make_shapes(
     size: int = 128,
     classes: int = 3,
     seed: int = 0,
+    hard: bool = False,
 ) -> Path:
     """Makes the set as a VOC folder with the splits train (``images``) and test, whole or not at all.
 
-    ``size``: pixels of a side. ``classes``: 1 to 6 of circle, square, triangle, star, cross, ring.
+    ``size``: pixels of a side. ``classes``: 1 to 6 of circle, square, triangle, star, cross, ring. ``hard``: whether shapes
+    may be turned any way, nearly hidden, and smaller.
 
     Raises:
         UsageError: a number out of range.
@@ -56,7 +72,7 @@ def make_shapes(
     make_folder(target.absolute().parent)
     work = target.absolute().with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
-        _write(work, {"train": images, "test": test}, size, CLASSES[:classes], seed)
+        _write(work, {"train": images, "test": test}, size, CLASSES[:classes], seed, HARD if hard else EASY)
         if target.exists():
             target.rmdir()
         work.rename(target)
@@ -76,7 +92,9 @@ def _check(images: int, test: int, size: int, classes: int) -> None:
         raise UsageError(f"shapes: expected 1 to {len(CLASSES)} classes, got {classes}")
 
 
-def _write(root: Path, splits: dict[str, int], size: int, classes: tuple[str, ...], seed: int) -> None:
+def _write(
+    root: Path, splits: dict[str, int], size: int, classes: tuple[str, ...], seed: int, style: Style
+) -> None:
     for name in (ANNOTATIONS, IMAGES, LISTS):
         (root / name).mkdir(parents=True)
     source, number = RandomSource(seed), 0
@@ -84,7 +102,7 @@ def _write(root: Path, splits: dict[str, int], size: int, classes: tuple[str, ..
         keys = [f"{index:06d}" for index in range(number, number + count)]
         (root / LISTS / f"{split}.txt").write_text("".join(f"{key}\n" for key in keys), encoding="ascii")
         for key in keys:
-            image, picture = draw_shapes(source.generator("shapes", int(key)), size, len(classes), key)
+            image, picture = draw_shapes(source.generator("shapes", int(key)), size, len(classes), key, style)
             write_picture(root / IMAGES / f"{key}.jpg", image)
             text = annotation(picture, classes, f"{key}.jpg")
             (root / ANNOTATIONS / f"{key}.xml").write_text(text, encoding="utf-8")
@@ -106,14 +124,14 @@ class _Shape:
 
 
 def draw_shapes(
-    random: np.random.Generator, size: int, classes: int, key: str = ""
+    random: np.random.Generator, size: int, classes: int, key: str = "", style: Style = EASY
 ) -> tuple[np.ndarray, Picture]:
     """A picture (size, size, 3) uint8 and what is in it."""
     image = _background(random, size)
     shapes: list[_Shape] = []
     wanted = 0 if random.random() < _EMPTY else 1 + int(random.integers(_MOST))
     for _ in range(wanted):
-        _add_shape(image, shapes, random, classes)
+        _add_shape(image, shapes, random, classes, style)
     _add_specks(image, random)
     noisy = image + random.normal(0, random.uniform(2, 8), image.shape)
     picture = Picture(
@@ -143,20 +161,23 @@ def _background(random: np.random.Generator, size: int) -> np.ndarray:
     return np.asarray(image)
 
 
-def _add_shape(image: np.ndarray, shapes: list[_Shape], random: np.random.Generator, classes: int) -> None:
+def _add_shape(
+    image: np.ndarray, shapes: list[_Shape], random: np.random.Generator, classes: int, style: Style
+) -> None:
     """Draws one more shape, where it leaves enough of the others to be seen; none if there is no such place."""
     size = len(image)
     label = 1 + int(random.integers(classes))
     for _ in range(_TRIES):
-        radius = np.exp(random.uniform(*np.log(_RADII)))
+        radius = np.exp(random.uniform(*np.log(style.radii)))
         centre = random.uniform(0.6 * radius, 1 - 0.6 * radius, 2)
-        mask, box = _mask(CLASSES[label - 1], size, centre, radius, random.uniform(0, 2 * np.pi))
+        angle = random.uniform(-style.turn, style.turn)
+        mask, box = _mask(CLASSES[label - 1], size, centre, radius, angle)
         seen = [_seen(shape, mask) for shape in shapes]
-        if mask.any() and all(part >= _LEAST_SEEN for part in seen):
+        if mask.any() and all(part >= style.least_seen for part in seen):
             break
     else:
         return
-    contrast = _paint(image, mask, random)
+    contrast = _paint(image, mask, random, style.contrast)
     for shape, part in zip(shapes, seen, strict=True):
         shape.mask &= ~mask
         shape.difficult |= part < _DIFFICULT_SEEN
@@ -168,11 +189,11 @@ def _seen(shape: _Shape, mask: np.ndarray) -> float:
     return float(np.count_nonzero(shape.mask & ~mask)) / shape.area
 
 
-def _paint(image: np.ndarray, mask: np.ndarray, random: np.random.Generator) -> float:
+def _paint(image: np.ndarray, mask: np.ndarray, random: np.random.Generator, spread: float) -> float:
     """Fills a mask with a colour or a pattern of two; how much it differs from what was there."""
     y, x = _grid(len(image))
     first = random.uniform(0, 255, 3)
-    second = np.clip(first + random.normal(0, 60, 3), 0, 255)
+    second = np.clip(first + random.normal(0, spread, 3), 0, 255)
     angle, width = random.uniform(0, np.pi), random.uniform(0.02, 0.06)
     along = (x * np.cos(angle) + y * np.sin(angle)) / width
     across = (y * np.cos(angle) - x * np.sin(angle)) / width
