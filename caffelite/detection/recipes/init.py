@@ -21,6 +21,7 @@ from caffelite.prototxt.suggest import suggestion
 _SIDES = {"classic": (600, 1000), "modern": (800, 1333)}  # short side and longest long side of images
 _TINY_SIDES = (128, 320)  # short side without a set; the largest
 _TINY_SCALES = (2.5, 4.5, 8)  # with a base of 8 pixels: 20, 36 and 64
+_INSIDE = 0.9  # of the short side: larger anchors have hardly a position inside
 _PERCENT_SMALL = 2  # of the boxes may be smaller than the smallest proposal
 
 
@@ -86,9 +87,10 @@ def choose(
         settings, lines = _anchors(_start(arch, preset, short, long), dataset)
         anchors |= {"base_size": int(settings.size), "scales": list(settings.scales)}
         anchors["ratios"] = list(settings.ratios)
-        min_size, line = _min_size(base.min_size, dataset)
-        options["min_size"] = min_size
-        reasons += [*lines, *line]
+        border, about_border = _border(base.allowed_border, settings)
+        min_size, about_size = _min_size(base.min_size, dataset)
+        options |= {"allowed_border": border, "min_size": min_size}
+        reasons += [*lines, *about_border, *about_size]
     card = Card(
         method,
         arch,
@@ -149,7 +151,7 @@ def _anchors(start: AnchorSettings, dataset: DetectionSet | None) -> tuple[Ancho
     missed = found.advised if found.advice else found.missed
     why = f"{100 * missed:.0f} % of the boxes have a best-anchor overlap < 0.5"
     if found.advice:
-        why += f"; the usual {_numbers(start.scales)} would leave {100 * found.missed:.0f} %"
+        why += f"; the usual {_of_sides(start)} would leave {100 * found.missed:.0f} %"
     return chosen, [_described(chosen, why), *_finer(found)]
 
 
@@ -164,8 +166,19 @@ def _finer(found: Coverage) -> list[str]:
 
 
 def _described(settings: AnchorSettings, why: str) -> str:
-    sides = ", ".join(f"{scale * settings.size:g}" for scale in settings.scales)
-    return f"anchors: sides {sides} pixels, height / width {_numbers(settings.ratios)} ({why})"
+    return f"anchors: sides {_of_sides(settings)} pixels, height / width {_numbers(settings.ratios)} ({why})"
+
+
+def _of_sides(settings: AnchorSettings) -> str:
+    return _numbers([scale * settings.size for scale in settings.scales])
+
+
+def _border(usual: int, settings: AnchorSettings) -> tuple[int, list[str]]:
+    """How far anchors may lie outside of the image: any way, if the largest would hardly ever be inside."""
+    largest = max(settings.scales) * settings.size
+    if usual < 0 or largest <= _INSIDE * settings.short:
+        return usual, []
+    return -1, [f"anchors outside of the image are learned too: {largest:g} pixels hardly fit in"]
 
 
 def _min_size(usual: int, dataset: DetectionSet | None) -> tuple[int, list[str]]:
