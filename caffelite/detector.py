@@ -105,7 +105,8 @@ class Detector(Net):
             return
         if shape[1] != shape[2] or 2 * context_pad >= shape[2]:
             raise UsageError(
-                f"context_pad: expected a square input of more than {2 * context_pad} pixels a side, got {shape}"
+                f"context_pad {context_pad}: expected a square input of more than {2 * context_pad} pixels a side, got {shape}\n"
+                "  Fix: --context_pad 0 (in Python: context_pad=0), which shows nothing of what is around a window"
             )
         self.crop_mean = np.zeros(self.crop_dims, np.float32)
         if name in self.transformer.mean:

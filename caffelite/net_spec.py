@@ -21,6 +21,7 @@ from typing import Any
 
 from caffelite.errors import ArgumentTypeError, FieldError, layer_message
 from caffelite.prototxt.hints import Frame, fix_for_unknown, nearest_field
+from caffelite.prototxt.layer_names import type_suggestion
 from caffelite.prototxt.schema import Message, message, message_names, message_type
 from caffelite.prototxt.suggest import did_you_mean, suggestion
 from caffelite.types import Location
@@ -112,7 +113,8 @@ class Function:
         for place in places:
             if name in place.DESCRIPTOR.fields_by_name:
                 return place
-        raise FieldError(f"there is no parameter '{name}'{_cure(name, self.type_name, own)}")
+        cure = type_suggestion(self.type_name) or _cure(name, self.type_name, own)
+        raise FieldError(f"there is no parameter '{name}'{cure}")
 
 
 class NetSpec:

@@ -16,9 +16,9 @@ from importlib.util import find_spec
 from types import ModuleType
 
 from caffelite.errors import NetError, UnknownNameError, UsageError
-from caffelite.layers._elsewhere import home_of
 from caffelite.layers.base import Layer
-from caffelite.prototxt.suggest import did_you_mean
+from caffelite.prototxt.layer_names import OTHER_NAMES, home_of
+from caffelite.prototxt.suggest import suggestion
 from caffelite.types import Location
 
 _NOT_LAYERS = {"base", "registry"}
@@ -129,6 +129,5 @@ def _unknown(type_: str, location: Location | None, name: str) -> str:
     if home:
         return f"layer '{name}'{at}: '{type_}' is a layer of {home} that caffelite does not have yet (what is there: caffelite layers)"
     known = layer_types()
-    near = did_you_mean(type_, known)
-    hint = f"; did you mean '{near}'?" if near else ""
+    hint = suggestion(type_, known, OTHER_NAMES)
     return f"layer '{name}'{at}: unknown type '{type_}'{hint} ({len(known)} types: caffelite layers)"

@@ -10,10 +10,10 @@ import pytest
 
 from caffelite.errors import NetError, UnknownNameError, UsageError
 from caffelite.layers import registry
-from caffelite.layers._elsewhere import home_of
 from caffelite.layers.base import Layer
 from caffelite.layers.relu import ReLU
 from caffelite.model import Model
+from caffelite.prototxt.layer_names import _TYPES, OTHER_NAMES, home_of
 from caffelite.prototxt.source import parse_net
 
 
@@ -64,8 +64,6 @@ def test_homes_of_types(type_: str, home: str) -> None:
 
 
 def test_all_types_of_bvlc_are_known() -> None:
-    from caffelite.layers._elsewhere import _TYPES
-
     assert len(_TYPES["BVLC Caffe"].split()) == 61
 
 
@@ -75,6 +73,31 @@ def test_a_type_of_a_fork_says_which() -> None:
     assert str(caught.value) == (
         "layer 'mbox': 'MultiBoxLoss' is a layer of SSD that caffelite does not have yet (what is there: caffelite layers)"
     )
+
+
+@pytest.mark.parametrize(
+    ("type_", "meant"),
+    [
+        ("SoftmaxLoss", "SoftmaxWithLoss"),
+        ("SOFTMAX_LOSS", "SoftmaxWithLoss"),
+        ("Conv", "Convolution"),
+        ("FullyConnected", "InnerProduct"),
+        ("FC", "InnerProduct"),
+        ("BatchNormalization", "BatchNorm"),
+        ("Pool", "Pooling"),
+        ("Relu", "ReLU"),
+        ("Bn", "BN"),
+        ("Convolutoin", "Convolution"),
+    ],
+)
+def test_other_names_of_types_are_known(type_: str, meant: str) -> None:
+    with pytest.raises(UnknownNameError, match=f"unknown type '{type_}'; did you mean '{meant}'\\?"):
+        registry.lookup(type_)
+
+
+def test_all_aliases_lead_to_types() -> None:
+    types = set(registry.layer_types())
+    assert set(OTHER_NAMES.values()) <= types and not types & set(OTHER_NAMES)
 
 
 def test_a_file_that_does_not_import_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

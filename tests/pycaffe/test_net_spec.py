@@ -367,6 +367,8 @@ HERE = re.escape(__file__)
             dict(num_output=3),
             r"there is no parameter 'num_output'\n  Fix: .* convolution_param=dict",
         ),
+        ("Convlution", dict(num_output=3), r"'num_output'; did you mean type 'Convolution'\?"),
+        ("FC", dict(num_output=3), r"'num_output'; did you mean type 'InnerProduct'\?"),
         ("ReLU", dict(blobs_lr=[1, 2]), r"there is no parameter 'blobs_lr'\n  Fix: write param"),
         (
             "Convolution",

@@ -1,6 +1,8 @@
-"""Layer types that are known by name alone: BVLC Caffe's, and those of its forks with the fork that has them."""
+"""Layer types that are known by name alone: BVLC Caffe's, those of its forks with the fork that has them, other names."""
 
 from __future__ import annotations
+
+from caffelite.prototxt.suggest import suggestion
 
 _TYPES = {
     "BVLC Caffe": "AbsVal Accuracy ArgMax BNLL BatchNorm BatchReindex Bias Clip Concat ContrastiveLoss Convolution Crop Data "
@@ -41,7 +43,43 @@ _TYPES = {
 }
 _HOMES = {type_: home for home, types in _TYPES.items() for type_ in types.split()}
 
+OTHER_NAMES = {  # what other frameworks and Caffe's own V1 files call a layer
+    "SoftmaxLoss": "SoftmaxWithLoss",
+    "CrossEntropyLoss": "SoftmaxWithLoss",
+    "SigmoidLoss": "SigmoidCrossEntropyLoss",
+    "BCELoss": "SigmoidCrossEntropyLoss",
+    "MSELoss": "EuclideanLoss",
+    "L2Loss": "EuclideanLoss",
+    "Conv": "Convolution",
+    "Conv2D": "Convolution",
+    "Deconv": "Deconvolution",
+    "ConvTranspose": "Deconvolution",
+    "FullyConnected": "InnerProduct",
+    "FC": "InnerProduct",
+    "IP": "InnerProduct",
+    "Dense": "InnerProduct",
+    "Linear": "InnerProduct",
+    "BatchNormalization": "BatchNorm",
+    "Pool": "Pooling",
+    "MaxPool": "Pooling",
+    "MaxPooling": "Pooling",
+    "AvgPool": "Pooling",
+    "AvePool": "Pooling",
+    "AveragePooling": "Pooling",
+    "LeakyReLU": "ReLU",
+    "ElementWise": "Eltwise",
+    "Add": "Eltwise",
+    "Sum": "Eltwise",
+    "Transpose": "Permute",
+    "LMDB": "Data",
+}
+
 
 def home_of(type_: str) -> str:
     """Where a layer type comes from: ``BVLC Caffe`` or a fork's name; empty for an unknown one."""
     return _HOMES.get(type_, "")
+
+
+def type_suggestion(type_: str) -> str:
+    """``"; did you mean type 'Convolution'?"`` for a type that neither Caffe nor a fork has; else nothing."""
+    return suggestion(type_, _HOMES, OTHER_NAMES).replace("mean ", "mean type ")
