@@ -22,7 +22,7 @@ from caffelite.detection.detections import Detection, as_list
 from caffelite.detection.one_image import View, as_net, best, check_image, im_detect, shape_of_answers
 from caffelite.detection.pictures import load_picture
 from caffelite.detection.settings import settings
-from caffelite.detection.testing import detect_set
+from caffelite.detection.testing import detect_set, proposed
 from caffelite.errors import MissingFileError, UsageError
 from caffelite.model import Model
 from caffelite.net import Net
@@ -32,8 +32,6 @@ __all__ = ["Detector", "detect", "detect_set", "im_detect"]
 
 NET, WEIGHTS = "test.prototxt", "detector.caffemodel"
 """Names of the files in a detector's folder, beside its card."""
-
-_SELECTIVE_SEARCH = "ss"
 
 Image = np.ndarray | str | os.PathLike[str]
 
@@ -47,9 +45,6 @@ class AnyDetector(Protocol):
         self, image: Image, boxes: Array | None = None, score: float | None = None, nms: float | None = None
     ) -> Array:
         """Rows label, score, x1, y1, x2, y2 float32 (K, 6), best first."""
-
-    def regions(self, image: Array) -> Array:
-        """Boxes (R, 4) in an image in which the method of the card may look for objects."""
 
 
 class Detector:
@@ -96,7 +91,7 @@ class Detector:
             card = Card.read(folder)
         found = _weights(folder, weights)
         if card is not None and card.method == "rcnn":
-            return _rcnn(path, found, card)
+            return _rcnn(path, found, card, pairs)
         file = path / NET if path.is_dir() else path
         if not file.exists():
             raise MissingFileError(file, "prototxt of a detector")
@@ -115,18 +110,12 @@ class Detector:
         im = image if isinstance(image, np.ndarray) else load_picture(image)
         check_image(im)
         if boxes is None and "im_info" not in self.net.inputs:
-            boxes = self.regions(im)
+            boxes = proposed(self.card, im)
         with settings(self.card, self.pairs, self._types) as config:
             scores, found = im_detect(self.net, im, boxes)
             least = self.card.score if score is None else score
             overlap = config.TEST.NMS if nms is None else nms
         return best(scores, found, score=least, nms=overlap, limit=self.card.limit)
-
-    def regions(self, image: Array) -> Array:
-        """Boxes (R, 4) that the card's method of proposals finds, for a Fast R-CNN."""
-        from caffelite.detection.proposals import propose
-
-        return propose(image, self.card.proposals or _SELECTIVE_SEARCH)[0]
 
 
 def _weights(folder: Path, weights: str | os.PathLike[str] | None) -> Path:
@@ -137,7 +126,9 @@ def _weights(folder: Path, weights: str | os.PathLike[str] | None) -> Path:
     return path
 
 
-def _rcnn(path: Path, weights: Path, card: Card) -> AnyDetector:
+def _rcnn(path: Path, weights: Path, card: Card, pairs: Sequence[str]) -> AnyDetector:
+    if pairs:
+        raise UsageError(f"--set {pairs[0]}: a detector of method rcnn has no such settings")
     from caffelite.detection.rcnn.detector import RcnnDetector
 
     return cast(AnyDetector, RcnnDetector.load(path, weights, card))

@@ -56,7 +56,7 @@ def export_onnx(
     report = export.onnx(
         model,
         None,
-        path,
+        Path(path),
         shapes=shapes,
         opset=opset,
         check=check,

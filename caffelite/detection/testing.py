@@ -103,12 +103,19 @@ def _regions(
     if detector.card.has_rpn:
         return None
     if proposals is None:
-        return detector.regions(image)
+        return proposed(detector.card, image)
     if picture.key not in proposals:
         raise DataError(
             f"picture '{picture.key}' has no proposals\n  Fix: caffelite det propose, with the same data and split"
         )
     return proposals[picture.key][0]
+
+
+def proposed(card: Card, image: Array) -> Array:
+    """Boxes (R, 4) that a card's method of proposals finds in an image (H, W, 3)."""
+    from caffelite.detection.proposals import propose
+
+    return propose(image, card.proposals or "ss")[0]
 
 
 def assess(
