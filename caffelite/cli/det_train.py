@@ -60,10 +60,6 @@ def _train(options: Options, folder: Path, run: Path, card: Card, dataset: Detec
         "iterations": options.integer("iterations") if options.has("iterations") else None,
         "seed": options.integer("seed") if options.has("seed") else None,
     }
-    if card.method == "rcnn":
-        from caffelite.detection.rcnn.training import train as train_rcnn
-
-        return Path(train_rcnn(folder, dataset, proposals=options.text("proposals") or None, **given))
     from caffelite.detection.training import train
 
     return train(

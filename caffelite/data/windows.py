@@ -128,6 +128,21 @@ class Mean:
         y *= self._scale
 
 
+def crop_settings(layer: Any, owner: Owner = NOBODY) -> tuple[Cropping, Mean]:
+    """How a WindowData layer (a LayerParameter) crops. Raises DataError and MissingFileError for a wrong mean."""
+    p, params = layer.window_data_param, TransformParams.from_message(layer.transform_param)
+    cropping = Cropping(params.crop_size, p.context_pad, p.crop_mode == "square")
+    return cropping, Mean(params, p.scale, owner)
+
+
+def put_crop(
+    image: np.ndarray, box: np.ndarray, cropping: Cropping, mean: Mean, out: np.ndarray, mirror: bool = False
+) -> None:
+    """What a net sees of the window x1 y1 x2 y2 of an image (C, H, W), uint8: into zeros (C, size, size), float32."""
+    pixels, top, left = cropping.paste(image, box, mirror)
+    mean.apply(pixels, out[:, top : top + pixels.shape[1], left : left + pixels.shape[2]], top, left)
+
+
 class WindowBatches:
     """Makes any batch of windows: arrays "data" (N, 3, size, size) and "label" (N,).
 
@@ -201,9 +216,7 @@ class WindowBatches:
             window, image = self._readable(window, pool, bad)
             self._check_inside(window, image)
             mirror = self.mirror and int(words[1]) % 2 == 1
-            pixels, top, left = self.cropping.paste(image, window[BOX], mirror)
-            place = into["data"][i, :, top : top + pixels.shape[1], left : left + pixels.shape[2]]
-            self.mean.apply(pixels, place, top, left)
+            put_crop(image, window[BOX], self.cropping, self.mean, into["data"][i], mirror)
             into["label"][i] = window[LABEL]
         return bad
 

@@ -84,7 +84,7 @@ def train(
 
     ``run``: folder that is made a detector's folder of its own, tried out before anything else; may be ``folder``.
     ``card``: for a folder without detector.json. ``weights``: to begin with; layers whose size depends on other
-    classes are learned anew. ``proposals``: file or mapping, for method fast. ``resume``: "auto" goes on from the newest
+    classes are learned anew. ``proposals``: file or mapping, for methods rcnn and fast. ``resume``: "auto" goes on from the newest
     snapshot in ``run``, and begins if there is none; or a solver state. ``settings``: of ``cfg``, in the form of
     ``--set``. ``pictures``: so many of ``validation``, or of the set, are drawn with what is found in them. ``engine``:
     options of Model. A run that is stopped by a signal returns its last snapshot's weights.
@@ -100,18 +100,22 @@ def train(
     check_classes(card, dataset)
     files = [weights] if isinstance(weights, str | os.PathLike) else list(weights or ())
     order = Order(files, resume, iterations, seed, settings, engine)
-    if card.method == "rcnn":
-        raise UsageError("method rcnn has its own training: caffelite.detection.rcnn.training.train")
     found = read_regions(proposals, dataset)
     if card.method == "fast" and found is None:
         raise UsageError(
             "method fast needs proposals\n  Fix: caffelite det propose DATA -split SPLIT -o FILE, then --proposals FILE"
         )
+    if card.has_rpn and found is not None:
+        raise UsageError(f"--proposals: a detector of method {card.method} finds its own")
     home = open_run(folder, run, card, resume)
     if card.method == "faster-4step":
         from caffelite.detection.alternating import train_alternating
 
         result: Path = train_alternating(home, dataset, card, order)
+    elif card.method == "rcnn":
+        from caffelite.detection.rcnn.training import train_rcnn
+
+        result = train_rcnn(home, dataset, card, order, found)
     else:
         stage = Stage(find(home, SOLVER, "*solver*"), home, home / WEIGHTS)
         if card.method == "faster":
@@ -156,8 +160,8 @@ def train_stage(
     stage: Stage, dataset: DetectionSet, card: Card, order: Order, proposals: Proposals | None = None
 ) -> Path:
     """Trains one net; returns ``stage.result``, or, if a signal stopped it, the weights of its last snapshot."""
-    state = _state_to_resume(stage, order)
-    source, net = _solver_source(stage, order)
+    state = state_to_resume(stage, order)
+    source, net = solver_source(stage, order)
     types = {layer.type for layer in net.message.layer}
     with configured(card, order.settings, types), recording(stage.folder):
         if not source.message.snapshot:
@@ -168,10 +172,11 @@ def train_stage(
                 solver.restore(state)
             elif order.weights:
                 take_weights(solver.net, order.weights, card.classes, solver.folding)
-            return _solve(solver, stage)
+            return solve(solver, stage)
 
 
-def _solve(solver: DetectionSolver, stage: Stage) -> Path:
+def solve(solver: Solver, stage: Stage) -> Path:
+    """Trains to the end and writes ``stage.result``; returns its last snapshot's weights instead if a signal stops it."""
     with handle_signals(solver):
         solver.solve()
     if solver.stopped:
@@ -186,7 +191,8 @@ def _solve(solver: DetectionSolver, stage: Stage) -> Path:
     return stage.result
 
 
-def _state_to_resume(stage: Stage, order: Order) -> Path | None:
+def state_to_resume(stage: Stage, order: Order) -> Path | None:
+    """The solver state that an order goes on from."""
     if order.resume != "auto":
         return Path(order.resume) if order.resume else None
     state = newest_state(stage.folder)
@@ -195,7 +201,7 @@ def _state_to_resume(stage: Stage, order: Order) -> Path | None:
     return state
 
 
-def _solver_source(stage: Stage, order: Order) -> tuple[SolverSource, NetSource]:
+def solver_source(stage: Stage, order: Order) -> tuple[SolverSource, NetSource]:
     """The solver as the run uses it, which is also written to the stage's folder, and its net.
 
     It snapshots into the folder and after training, and has a seed, so that the files repeat the run.

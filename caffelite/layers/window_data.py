@@ -56,19 +56,16 @@ class WindowData(Feed):
 
     def open(self) -> Source:
         from caffelite.data.source import Source
-        from caffelite.data.transform import TransformParams
         from caffelite.data.window_file import read_window_file
-        from caffelite.data.windows import Cropping, Mean, WindowBatches, check_windows
+        from caffelite.data.windows import WindowBatches, check_windows, crop_settings
 
         p, owner = self.p, self.owner
-        params = TransformParams.from_message(self.spec.transform_param)
         windows = read_window_file(p.source, p.fg_threshold, p.bg_threshold, owner)
-        cropping = Cropping(params.crop_size, p.context_pad, p.crop_mode == "square")
+        cropping, mean = crop_settings(self.spec, owner)
         foreground = int(np.float32(p.batch_size) * np.float32(p.fg_fraction))
         check_windows(windows, foreground, p.batch_size - foreground, cropping.pads, owner)
-        mean = Mean(params, p.scale, owner)
         batches = WindowBatches(
             windows, p.batch_size, foreground, cropping, mean, self.own_random(), owner,
-            mirror=params.mirror, root=p.root_folder, cache=p.cache_images,
+            mirror=self.spec.transform_param.mirror, root=p.root_folder, cache=p.cache_images,
         )  # fmt: skip
         return Source(batches, self.spec.data_param.prefetch)
