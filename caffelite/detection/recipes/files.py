@@ -58,7 +58,12 @@ class _Solvers:
         n, schedules = self.numbers, dict(self.numbers.schedules)
         schedule = schedules[kind]
         factor = self.iterations / schedules[longest or kind].iterations if self.iterations else 1
-        fields: dict[str, Any] = {"train_net": net, "base_lr": n.rate, "lr_policy": "step", "gamma": 0.1}
+        fields: dict[str, Any] = {
+            "train_net": net,
+            "base_lr": schedule.rate,
+            "lr_policy": "step",
+            "gamma": 0.1,
+        }
         fields |= {"stepsize": max(1, round(schedule.step * factor))}
         fields |= {"max_iter": max(1, round(schedule.iterations * factor))}
         if n.warm_up[0]:

@@ -14,7 +14,7 @@ from caffelite.detection.card import METHODS, Card
 from caffelite.detection.coverage import AnchorSettings, Coverage, anchor_coverage
 from caffelite.detection.dataset import DetectionSet
 from caffelite.detection.recipes.files import write_recipe
-from caffelite.detection.recipes.plan import arch_of, numbers
+from caffelite.detection.recipes.plan import Numbers, arch_of, numbers
 from caffelite.errors import UsageError
 from caffelite.prototxt.suggest import suggestion
 
@@ -100,17 +100,18 @@ def choose(
         nms=0.5 if preset == "modern" else 0.3,
         anchors=anchors,
         proposals="" if method.startswith("faster") else "ss",
-        config=_config(method, arch, base.batch),
+        config=_config(method, base),
     )
     return Choice(card, options, reasons)
 
 
-def _config(method: str, arch: str, batch: int) -> dict[str, Any]:
+def _config(method: str, base: Numbers) -> dict[str, Any]:
+    """Settings of the data layers that are not py-faster-rcnn's defaults."""
     config: dict[str, Any] = {}
     if method.startswith("faster"):
         config |= {"TRAIN.BBOX_NORMALIZE_TARGETS_PRECOMPUTED": True, "TRAIN.BG_THRESH_LO": 0.0}
-    images = 2  # of a batch of Fast R-CNN
-    regions = images * batch if arch == "tiny" else batch
+        config |= {"TRAIN.IMS_PER_BATCH": base.images} if base.images != 1 else {}
+    regions = base.batch * base.images
     if method in ("fast", "faster-4step") and regions != defaults().TRAIN.BATCH_SIZE:
         config |= {"TRAIN.BATCH_SIZE": regions}
     return config

@@ -19,6 +19,7 @@ class Schedule:
     iterations: int
     step: int
     iter_size: int = 1
+    rate: float = 0.001
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,10 @@ class Numbers:
     allowed_border: int = 0  # pixels that anchors may lie outside of the image; -1: any number
     rpn_batch: int = 256  # anchors of an image that count
     batch: int = 128  # regions of an image that count
+    images: int = 1  # of a batch, where regions are proposed
     min_size: int = 16  # pixels of the image; smaller proposals are dropped
     train_topn: tuple[int, int] = (12000, 2000)  # proposals before and after suppression
     test_topn: tuple[int, int] = (6000, 300)
-    rate: float = 0.001
     decay: float = 0.0005
     warm_up: tuple[int, float] = (0, 0)  # iterations, and the rate at their start
     clip: float = 0  # of the gradients' norm; 0: none
@@ -57,19 +58,19 @@ _TINY = Numbers(
     allowed_border=8,
     rpn_batch=128,
     batch=64,
+    images=2,
     min_size=4,
     train_topn=(2000, 300),
     test_topn=(1000, 300),
-    rate=0.01,
     warm_up=(100, 0.001),
     clip=10,
     display=100,
     window_batch=64,
     schedules=(
-        ("faster", Schedule(2600, 2000)),
-        ("fast", Schedule(2600, 2000)),
-        ("rpn", Schedule(1600, 1200)),
-        ("rcnn", Schedule(700, 500)),
+        ("faster", Schedule(2600, 2000, rate=0.02)),
+        ("fast", Schedule(2600, 2000, rate=0.02)),
+        ("rpn", Schedule(1600, 1200, rate=0.02)),
+        ("rcnn", Schedule(700, 500, rate=0.01)),
     ),
 )
 
