@@ -51,6 +51,7 @@ def remarks(p: Any, engine: str) -> Iterator[tuple[str, str]]:
         yield "I", f"solver_mode: GPU has no effect: the engine is '{engine}'"
     if not p.base_lr and p.lr_policy != "multifixed":
         yield "W", "base_lr is 0 or not given: no parameter will learn"
+    yield from (("W", text) for text in policies.remarks(p))
     if not (p.keep_best or p.patience):
         for name in ("monitor", "monitor_mode", "min_delta"):
             if p.HasField(name):

@@ -161,7 +161,9 @@ def objections(p: Any) -> Iterator[Objection]:
         expected = f"one of {', '.join(POLICIES)}" if name else f"an lr_policy: {', '.join(POLICIES)}"
         yield Objection("lr_policy", expected, f"'{name}'{hint}" if name else "none")
     if name in ("step", "sigmoid") and p.stepsize <= 0:
-        yield Objection("stepsize", f'stepsize > 0 with lr_policy "{name}"', p.stepsize)
+        got = p.stepsize or "0 (as where none is given)"
+        fix = "stepsize: N, the iterations between two steps" if name == "step" else ""
+        yield Objection("stepsize", f'stepsize > 0 with lr_policy "{name}"', got, fix)
     if name in ("step", "exp", "inv", "multistep", "sigmoid", "plateau") and p.gamma < 0:
         yield Objection("gamma", f'gamma >= 0 with lr_policy "{name}"', f"{p.gamma:g}")
     if name in ("poly", "cosine") and p.max_iter <= 0:
@@ -172,6 +174,20 @@ def objections(p: Any) -> Iterator[Objection]:
     if name == "multifixed":
         yield from _stages(p)
     yield from _limits(p)
+
+
+def remarks(p: Any) -> Iterator[str]:
+    """What to say of a policy that Caffe would follow without a word, and whose author forgot a number."""
+    name = p.lr_policy
+    if name in ("step", "multistep", "plateau") and not p.gamma:
+        yield f'gamma is 0 or not given: the learning rate of lr_policy "{name}" is 0 after its first step'
+    if name == "exp" and not p.gamma:
+        yield 'gamma is 0 or not given: the learning rate of lr_policy "exp" is 0 after the first iteration'
+    if name == "multistep" and not p.stepvalue:
+        yield 'no stepvalue is given: the learning rate of lr_policy "multistep" stays at base_lr'
+    for field in {"inv": ("gamma", "power"), "poly": ("power",)}.get(name, ()):
+        if not getattr(p, field):
+            yield f'{field} is 0 or not given: the learning rate of lr_policy "{name}" stays at base_lr'
 
 
 def _stages(p: Any) -> Iterator[Objection]:

@@ -1,6 +1,7 @@
 """Times of the lines of a training log, as Caffe's tools/extra/extract_seconds.py takes them.
 
-Dates are those of glog: ``I1123 12:22:18.424001`` up to its version 0.4, ``I20261123 ...`` from 0.5 on.
+Dates are those of glog: ``I1123 12:22:18.424001`` up to its version 0.4, ``I20261123 ...`` from 0.5 on. Logs of
+``--log-format json`` and ``rich`` are read as well.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from caffelite.atomic import atomic_write
 from caffelite.errors import DataError
 from caffelite.prototxt.binary import read_bytes
+from caffelite.tools.log_lines import caffe_lines
 
 _PREFIX = re.compile(r"\s*[IWEF](\d{4})?(\d\d)(\d\d)\s+(\d+):(\d\d):(\d\d)(?:\.(\d{1,6}))?\b")
 _START = "Solving"
@@ -43,7 +45,7 @@ def timed_lines(log: str | Path) -> Iterator[tuple[float, str]]:
         MissingFileError, DataError: no such log, or one in which no training starts.
     """
     text = read_bytes(log, "log").decode("utf-8", "replace")
-    lines = text.splitlines()
+    lines = caffe_lines(text)
     clock = _Clock(_year(log, text))
     first = _first_solving(lines, log)
     start = clock.time(lines[first])

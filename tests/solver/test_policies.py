@@ -113,7 +113,10 @@ def test_a_rate_that_overflows_is_named():
             {"lr_policy": ""},
             "expected an lr_policy: fixed, step, exp, inv, multistep, poly, sigmoid, plateau, multifixed, cosine, got none",
         ),
-        ({"lr_policy": "step", "stepsize": 0}, 'expected stepsize > 0 with lr_policy "step", got 0'),
+        (
+            {"lr_policy": "step", "stepsize": 0},
+            'expected stepsize > 0 with lr_policy "step", got 0 (as where none is given)',
+        ),
         ({"lr_policy": "sigmoid", "gamma": -0.5}, 'expected gamma >= 0 with lr_policy "sigmoid", got -0.5'),
         ({"lr_policy": "poly", "max_iter": 0}, 'expected max_iter > 0 with lr_policy "poly", got 0'),
         ({"lr_policy": "cosine", "max_iter": 0}, 'expected max_iter > 0 with lr_policy "cosine", got 0'),

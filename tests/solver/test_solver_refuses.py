@@ -179,6 +179,26 @@ def test_remarks(make, records):
     assert messages["larc is a field of a fork of Caffe and has no effect here"] == "W"
 
 
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ('lr_policy: "step" stepsize: 2', ['"step" is 0 after its first step']),
+        ('lr_policy: "step" stepsize: 2 gamma: 0.5', []),
+        ('lr_policy: "exp"', ['"exp" is 0 after the first iteration']),
+        ('lr_policy: "multistep" stepvalue: 3', ['"multistep" is 0 after its first step']),
+        ('lr_policy: "multistep" gamma: 0.1', ['"multistep" stays at base_lr']),
+        ('lr_policy: "inv" gamma: 0.1', ['"inv" stays at base_lr']),
+        ('lr_policy: "inv"', ['"inv" stays at base_lr'] * 2),
+        ('lr_policy: "poly" max_iter: 3', ['"poly" stays at base_lr']),
+        ('lr_policy: "fixed"', []),
+    ],
+)
+def test_numbers_that_a_policy_lacks_are_told(make, records, fields, told):
+    make(fields)
+    warnings = [record.text for record in records.records if record.severity == "W"]
+    assert [text.split("lr_policy ")[1] for text in warnings] == told
+
+
 LAST = 'layer { name: "loss"'
 
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime
 from pathlib import Path
 
 import pytest
+from rich.text import Text
 
 from caffelite.errors import DataError, MissingFileError
+from caffelite.logs.json_lines import format_json
+from caffelite.logs.log import Record
+from caffelite.logs.terminal import readable
 from caffelite.tools.extract_seconds import extract_seconds
 from caffelite.tools.parse_log import parse_log, write_columns, write_csv
 
@@ -240,12 +245,37 @@ def test_our_own_logs(run: Run) -> None:
         'net: "net.prototxt" test_iter: 1 test_interval: 2 base_lr: 0.5 lr_policy: "step" gamma: 0.5 stepsize: 1'
         " display: 1 max_iter: 4 random_seed: 1 snapshot_after_train: false"
     )
-    for form, flag in (("old", ""), ("new", "--log_year_in_prefix")):
-        write(run(f"train -solver solver.prototxt {flag}").err, f"{form}.log")
-        tables = parse_log(f"{form}.log")
+    for flag in ("", "--log_year_in_prefix", "--log-format json", "--log-format rich"):
+        write(run(f"train -solver solver.prototxt {flag}").err)
+        tables = parse_log("train.log")
         assert [row["LearningRate"] for row in tables.train.rows] == [0.5, 0.25, 0.125, 0.0625]
         assert [row["NumIters"] for row in tables.test.rows] == [0, 2, 4]
         assert tables.test.columns[3:] == ["acc", "loss"]
+
+
+@pytest.mark.parametrize(("form", "seconds"), [("json", [1, 2.25]), ("rich", [1, 2])])
+def test_our_other_formats(form: str, seconds: list[float]) -> None:
+    records = [_record(line) for line in LOG.splitlines()]
+    if form == "json":
+        text = "\n".join(map(format_json, records)) + '\n{"time": 17'
+    else:
+        text = "\n".join(Text.from_markup(readable(record)).plain for record in records)
+    found, caffes = parse_log(write(text)), parse_log(write(LOG, "caffe.log"))
+    for mine, theirs in zip(found.all, caffes.all, strict=True):
+        without = [[{**row, "Seconds": 0} for row in table.rows] for table in (mine, theirs)]
+        assert without[0] == without[1]
+    assert [row["Seconds"] for row in found.losses.rows][:2] == seconds
+
+
+def _record(line: str) -> Record:
+    prefix, text = line.split("] ", 1)
+    time = datetime.strptime(f"2026 {prefix[1:21]}", "%Y %m%d %H:%M:%S.%f")
+    return Record("message", text, time=time.timestamp())
+
+
+def test_rich_logs_go_on_after_midnight() -> None:
+    rows = parse_log(write("23:59:58  Solving\n00:00:03  Iteration 5, loss = 1")).losses.rows
+    assert [row["Seconds"] for row in rows] == [5]
 
 
 def test_logs_of_bvlc_caffe(shared: Path) -> None:
