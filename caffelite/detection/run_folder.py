@@ -31,7 +31,8 @@ _ITERATION = re.compile(r"_iter_(\d+)\.solverstate(\.h5)?$")
 def is_run(path: str | os.PathLike[str]) -> bool:
     """Whether a run has begun in a folder."""
     folder = Path(path)
-    return (folder / WEIGHTS).exists() or (folder / LOG).exists() or newest_state(folder) is not None
+    begun = any((folder / name).exists() for name in (METRICS, WEIGHTS)) or newest_state(folder) is not None
+    return begun or any(folder.glob(f"stage*/{METRICS}"))
 
 
 def newest_state(folder: str | os.PathLike[str]) -> Path | None:
