@@ -179,7 +179,7 @@ def _regions(net: NetText, plan: Plan, x: str) -> None:
     net.comment("Regions")
     side = {"pooled_w": plan.arch.pooled, "pooled_h": plan.arch.pooled}
     fields = {"roi_pooling_param": {**side, "spatial_scale": 1 / plan.arch.stride}}
-    features = plan.arch.head(net, net.layer("roi_pool5", "ROIPooling", [x, "rois"], "pool5", fields))
+    features = plan.arch.head(net, net.layer("roi_pool5", "ROIPooling", [x, "rois"], fields=fields))
     net.fc("cls_score", features, plan.classes, gaussian(0.01))
     net.fc("bbox_pred", features, 4 * plan.classes, gaussian(0.001))
 
