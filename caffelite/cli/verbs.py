@@ -17,14 +17,15 @@ GROUPS = {
         "convert_mnist_siamese_data", "resize",
     ),
     "Pictures through a net": ("classify", "classification", "detect"),
-    "Detection": ("det",),
+    "Detection": ("det", "frcnn"),
     "Files of nets": ("draw", "export", "summarize", "upgrade", "download"),
     "Logs": ("parse_log", "plot", "extract_seconds"),
 }  # fmt: skip
 VERBS = tuple(verb for verbs in GROUPS.values() for verb in verbs)
-FAMILIES = ("det",)  # verbs that are followed by another, each in a file of its own: det_check.py
+FAMILIES = ("det", "frcnn")  # verbs that are followed by another, each in a file of its own: det_check.py
 
 OLD_NAMES: dict[str, tuple[str, ...]] = {
+    "compress_net": ("frcnn", "compress_net"),
     "compute_image_mean": ("mean",),
     "download_model_binary": ("download",),
     "draw_net": ("draw",),
@@ -32,6 +33,12 @@ OLD_NAMES: dict[str, tuple[str, ...]] = {
     "parse_log.sh": ("parse_log", "--columns"),
     "plot_training_log": ("plot",),
     "resize_and_crop_images": ("resize",),
+    "reval": ("frcnn", "reval"),
+    "rpn_generate": ("frcnn", "rpn_generate"),
+    "test_net": ("frcnn", "test_net"),
+    "train_faster_rcnn_alt_opt": ("frcnn", "train_faster_rcnn_alt_opt"),
+    "train_net": ("frcnn", "train_net"),
+    "train_svms": ("frcnn", "train_svms"),
     "upgrade_net_proto_binary": ("upgrade", "--kind=net_binary"),
     "upgrade_net_proto_text": ("upgrade", "--kind=net_text"),
     "upgrade_solver_proto_text": ("upgrade", "--kind=solver_text"),

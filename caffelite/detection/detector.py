@@ -113,7 +113,8 @@ class Detector:
             boxes = proposed(self.card, im)
         with settings(self.card, self.pairs, self._types) as config:
             scores, found = im_detect(self.net, im, boxes)
-            least = self.card.score if score is None else score
+            usual = -np.inf if config.TEST.SVM else self.card.score  # of SVMs there are margins
+            least = usual if score is None else score
             overlap = config.TEST.NMS if nms is None else nms
         return best(scores, found, score=least, nms=overlap, limit=self.card.limit)
 

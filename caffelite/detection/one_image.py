@@ -133,24 +133,38 @@ def _with_rpn(net: Net, im: Array, view: View) -> tuple[Array, Array]:
 
 
 def _with_boxes(net: Net, im: Array, boxes: Array, view: View) -> tuple[Array, Array]:
-    data, scales = image_blobs(im, view)
     if not len(boxes):
         classes = shape_of_answers(net, view)[1]
         return np.zeros((0, classes), np.float32), np.zeros((0, 4 * classes), np.float32)
+    shown, back = _show(net, im, boxes, view)
+    scores, found = _answers(net, boxes[shown], im, view)
+    return scores[back], found[back]
+
+
+def features(net: Net | Model, im: Array, boxes: Array, blob: str, view: View | None = None) -> Array:
+    """What a Fast R-CNN's blob holds of each region: float32 (R, D) for boxes (R, 4). Raises what ``im_detect`` does."""
+    net, boxes = as_net(net), _checked_boxes(boxes)
+    check_image(im)
+    if not len(boxes):
+        return np.zeros((0, int(np.prod(_blob(net, blob).shape[1:]))), np.float32)
+    shown, back = _show(net, im, boxes, view or View.of())
+    rows = np.array(_blob(net, blob))
+    return rows.reshape(len(rows), -1)[: len(shown)][back]
+
+
+def _show(net: Net, im: Array, boxes: Array, view: View) -> tuple[Array, Array]:
+    """Passes an image and regions through a net; which regions it has seen (S,), and which of these each is (R,)."""
+    data, scales = image_blobs(im, view)
     rois = _project(boxes, scales)
-    back = np.arange(len(boxes))
+    shown = back = np.arange(len(boxes))
     if view.dedup > 0:
         hashes = np.round(rois * np.float32(view.dedup)).dot(_HASH)
-        _, index, back = np.unique(hashes, return_index=True, return_inverse=True)
-        rois, boxes = rois[index], boxes[index]
-    blobs: dict[str, Any] = {
-        "data": data,
-        "rois": np.pad(rois, ((0, -len(rois) % _SEVERAL), (0, 0)), mode="edge"),
-    }
+        _, shown, back = np.unique(hashes, return_index=True, return_inverse=True)
+    rois = np.pad(rois[shown], ((0, -len(shown) % _SEVERAL), (0, 0)), mode="edge")
+    blobs: dict[str, Any] = {"data": data, "rois": rois}
     fit(net, blobs)
     net.forward(**blobs)
-    scores, found = _answers(net, boxes, im, view)
-    return scores[back], found[back]
+    return shown, back
 
 
 def _project(boxes: Array, scales: Array) -> Array:

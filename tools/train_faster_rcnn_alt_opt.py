@@ -1,0 +1,10 @@
+#!/usr/bin/env python3
+"""A tool of py-faster-rcnn's under its old name: 'caffelite help frcnn train_faster_rcnn_alt_opt' tells about it."""
+
+import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+from caffelite.cli.main import main  # noqa: E402
+
+sys.exit(main(["frcnn", "train_faster_rcnn_alt_opt", *sys.argv[1:]]))
