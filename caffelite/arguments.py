@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from caffelite.errors import ArgumentTypeError, UsageError
+from caffelite.graph.graph import Graph
 from caffelite.params import Array
 from caffelite.types import Phase, Shape
 
@@ -75,3 +76,13 @@ def check_order(early: int, late: int, text: str) -> None:
     """Two layers in the order of the net."""
     if early > late:
         raise UsageError(f"{text} in the net: no layer would run")
+
+
+def not_memory_data(graph: Graph, layer: str | None) -> str:
+    """What to say of arrays for a layer that takes none."""
+    if layer is not None:
+        text = f"set_input_arrays: layer '{layer}' is no MemoryData layer"
+    else:
+        text = "set_input_arrays may only be called if the first layer is a MemoryDataLayer"
+    takers = [node.name for node in graph.nodes if node.type == "MemoryData"]
+    return f"{text}\n  Fix: set_input_arrays(data, labels, layer='{takers[0]}')" if takers else text

@@ -27,6 +27,7 @@ from caffelite.arguments import (
     checked_level,
     checked_phase,
     checked_stages,
+    not_memory_data,
 )
 from caffelite.blob import Living, Named, ValueBlob, layer_view, param_blobs
 from caffelite.errors import ArgumentTypeError, UsageError
@@ -240,9 +241,13 @@ class Net(Living):
             return {name: blob.diff for name, blob in shown.items()}
 
     def _position(self, layer: str) -> int:
-        if layer not in self._layer_names:
-            raise ValueError(f"layer '{layer}' is not in list{suggestion(layer, self._layer_names)}")
-        return self._layer_names.index(layer)
+        names = self._layer_names
+        if layer in names:
+            return names.index(layer)
+        text = f"net '{self.name}': layer '{layer}' is not in list{suggestion(layer, names)}"
+        if (blob := self._model.graph.blobs.get(layer)) is not None:
+            text += f"\n  Fix: '{layer}' is a blob, name its layer, '{blob.producer.name}'"
+        raise UsageError(text)
 
     def _shown(self, own: Iterable[str], more: Sequence[str] | None) -> dict[str, ValueBlob]:
         """The blobs that a pass hands out."""
@@ -313,16 +318,16 @@ class Net(Living):
     def clear_param_diffs(self) -> None:
         self._model.clear_grads()
 
-    def set_input_arrays(self, data: Array, labels: Array) -> None:
-        """Hands arrays to the MemoryData layer that the net begins with; it keeps references to them.
+    def set_input_arrays(self, data: Array, labels: Array, *, layer: str | None = None) -> None:
+        """Hands arrays to the MemoryData layer ``layer``, by default the net's first layer; references are kept.
 
         ``data`` is (M, channels, height, width), ``labels`` (M,) or (M, 1, 1, 1), both float32 and C-contiguous, M a
-        multiple of the batch size. Raises UsageError for a net without such a layer, ArrayError for other arrays.
+        multiple of the batch size. Raises UsageError for another layer, ArrayError for other arrays.
         """
-        layer = self._model.nodes[0].layer
-        if layer.type != "MemoryData":
-            raise UsageError("set_input_arrays may only be called if the first layer is a MemoryDataLayer")
-        layer.set_arrays(data, labels)  # type: ignore[attr-defined]
+        target = self._model.nodes[self._position(layer) if layer is not None else 0].layer
+        if target.type != "MemoryData":
+            raise UsageError(not_memory_data(self._model.graph, layer))
+        target.set_arrays(data, labels)  # type: ignore[attr-defined]
 
     _set_input_arrays = set_input_arrays
 

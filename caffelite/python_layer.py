@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from caffelite.errors import ArgumentTypeError, UsageError
+from caffelite.errors import ArgumentTypeError, FieldError, UsageError
 from caffelite.types import Shape, count
 
 if TYPE_CHECKING:
@@ -25,6 +25,15 @@ class Blob:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.shape}>"
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Raises FieldError for ``data`` and ``diff``, as they cannot be replaced."""
+        if name in ("data", "diff"):
+            fix = f"blob.{name}[...] = x writes into the array (blob.{name}[...] += x adds to it)"
+            raise FieldError(
+                f"blob.{name} is the blob's own memory and cannot be another array\n  Fix: {fix}"
+            )
+        super().__setattr__(name, value)
 
     @property
     def count(self) -> int:

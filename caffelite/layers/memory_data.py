@@ -14,6 +14,7 @@ from caffelite.types import Shape
 
 class MemoryData(Layer):
     """Batches of arrays that the user hands over with ``net.set_input_arrays(data, labels)``, over and over.
+    Of several such layers, ``layer="name"`` chooses the one; without it, as in pycaffe, the net's first layer is meant.
 
     Tops:   data (N, channels, height, width), label (N, 1, 1, 1), which is (N,) before the first pass, as in Caffe; N is
             ``batch_size``. Nothing is transformed.
@@ -47,14 +48,8 @@ class MemoryData(Layer):
         wanted = self.infer([])[0][1:]
         for name, array in (("data", data), ("labels", labels)):
             if not isinstance(array, np.ndarray) or array.dtype != np.float32 or not array.flags.c_contiguous:
-                got = (
-                    f"{array.dtype}, shape {array.shape}"
-                    if isinstance(array, np.ndarray)
-                    else type(array).__name__
-                )
-                raise self._error(
-                    f"{name} as a C-contiguous float32 array", got, "np.ascontiguousarray(a, np.float32)"
-                )
+                fix = f"np.ascontiguousarray({name}, np.float32)"
+                raise self._error(f"{name} as a C-contiguous float32 array", _described(array), fix)
         if data.ndim != 4 or data.shape[1:] != wanted:
             raise self._error(f"data of shape (M, {', '.join(map(str, wanted))})", data.shape)
         if labels.size != len(data) or labels.ndim not in (1, 4) or len(labels) != len(data):
@@ -69,7 +64,9 @@ class MemoryData(Layer):
     def forward(self, xp: Any, data: Any, label: Any) -> None:
         if "data" not in self.session:
             raise self._error(
-                "arrays before the first pass", "none", "call net.set_input_arrays(data, labels)"
+                "arrays before the first pass",
+                "none",
+                f"call net.set_input_arrays(data, labels, layer='{self.name}') (without layer, it is for the first layer)",
             )
         start = self.session["position"]
         end = start + self.p.batch_size
@@ -87,3 +84,14 @@ class MemoryData(Layer):
         return ArrayError(
             layer_message(self.name, self.type, self.location(), f"expected {expected}", str(got), fix)
         )
+
+
+def _described(array: object) -> str:
+    if not isinstance(array, np.ndarray):
+        return type(array).__name__
+    order = (
+        ""
+        if array.flags.c_contiguous
+        else ", not C-contiguous (a slice, a transposed array or a reversed one)"
+    )
+    return f"{array.dtype}, shape {array.shape}{order}"
