@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
@@ -15,7 +15,7 @@ from caffelite.graph.wiring import assign
 from caffelite.params import Array, Param
 from caffelite.plan.kernel import Engine
 from caffelite.plan.place import wants
-from caffelite.plan.plan import Copy, Plan, Step
+from caffelite.plan.plan import Copy, Placement, Plan, Step
 from caffelite.random import RandomSource
 from caffelite.storage import ARENA, Storage
 from caffelite.types import Shape
@@ -67,9 +67,10 @@ class Executor:
         self.plan, self.engine, self.storage = plan, engine, storage
         self.hooks, self.times = hooks, None  # type: Hooks, Times | None
         self._params, self._random, self._passes = params, random, passes
-        self._generation = self._filled = -1
+        self._generation = self._filled = self._allocated = -1
         self._backward_ready = False
         self._whole_forward: dict[tuple[int, int], list[Callable[[], None]]] = {}
+        self._whole_backward: list[Callable[[], None]] | None = None
         self._losses = [value for value in plan.graph.values if value.loss_weight]
 
     # -- arrays -----------------------------------------------------------------------------------------
@@ -86,23 +87,30 @@ class Executor:
         return self.storage.array(self.plan.diff[value])
 
     def prepare(self) -> None:
-        """Binds kernels to memory, again if any of it has moved."""
+        """Binds kernels to memory, again if any of it has moved. Those that are bound to it already stay so."""
         if self._generation == self.storage.generation:
             return
         self._allocate()
         self._generation = self.storage.generation
         for step in self.plan.steps:
-            params = {use.spec.name: self._params[step.node.store][use.index] for use in step.node.params}
-            draw = partial(_generator, self._random, self._passes, step.node.key)
-            step.kernel.bind(self._forward_arrays(step), params, draw)
-        self._whole_forward = {}
+            self._bind(step)
         if self._backward_ready:
             self._bind_backward()
+
+    def _bind(self, step: Step) -> None:
+        params = {use.spec.name: self._params[step.node.store][use.index] for use in step.node.params}
+        bound = self._where(self._forward_places(step)), tuple(params.values())
+        kernel = step.kernel
+        if kernel.bound != bound:
+            kernel.bound = kernel.bound_backward = None  # should it fail
+            draw = partial(_generator, self._random, self._passes, step.node.key)
+            kernel.bind(self._forward_arrays(step), params, draw)
+            kernel.bound = bound
 
     def prepare_backward(self) -> None:
         """Allocates gradients and binds backward passes; the first call does the work."""
         if not self._backward_ready:
-            self._backward_ready, self._generation = True, -1
+            self._backward_ready, self._generation, self._allocated = True, -1, -1
         self.prepare()
 
     @property
@@ -111,10 +119,12 @@ class Executor:
         return 0 <= self._generation < self.storage.replaced
 
     def forget(self) -> None:
-        """Binds anew at the next pass (parameters were exchanged)."""
+        """Looks at the next pass whether all kernels are bound as here (parameters were exchanged, or plans)."""
         self._generation = -1
 
     def _allocate(self) -> None:
+        if self._allocated == self.storage.generation:
+            return
         if (
             self.plan.arena_bytes
         ):  # whole at once: growing it for gradients would lose what forward left there
@@ -125,15 +135,21 @@ class Executor:
             places += self.plan.diff.values()
         for place in places:
             self.storage.array(place)
+        self._allocated = self.storage.generation
+        self._whole_forward, self._whole_backward = {}, None
 
     def _bind_backward(self) -> None:
         for step in self.plan.steps:
             if step.node.backward and not step.grad_view:
-                step.kernel.bind_backward(self._forward_arrays(step) | self._gradients(step))
+                bound = self._where(self._gradient_places(step))
+                if step.kernel.bound_backward != bound:
+                    step.kernel.bind_backward(self._forward_arrays(step) | self._gradients(step))
+                    step.kernel.bound_backward = bound
         self._fill_diffs()
-        self._whole_backward = [
-            call for step in reversed(self.plan.steps) for call in self._backward_calls(step)
-        ]
+        if self._whole_backward is None:
+            self._whole_backward = [
+                call for step in reversed(self.plan.steps) for call in self._backward_calls(step)
+            ]
 
     def _fill_diffs(self) -> None:
         """Writes loss weights (and zeros) to the gradients of tops that nobody reads, once for each memory.
@@ -145,11 +161,30 @@ class Executor:
                 _fill(self.storage, step)
             self._filled = self.storage.generation
 
+    def _tops(self, step: Step) -> Sequence[Value]:
+        """The values that a step writes: those of the activation at its end, if nobody looks at its own."""
+        return step.absorbs.node.tops if step.absorbs and not self.plan.observe else step.node.tops
+
+    def _forward_places(self, step: Step) -> list[Placement | None]:
+        values = (*step.node.bottoms, *self._tops(step))
+        return [*(self.plan.data[value] for value in values), *step.saved.values()]
+
+    def _gradient_places(self, step: Step) -> list[Placement | None]:
+        node, diff = step.node, self.plan.diff
+        bottoms = [diff[value] if wants(node, value) else None for value in node.bottoms]
+        return [*bottoms, *(diff.get(value) for value in node.tops)]
+
+    def _where(self, places: Iterable[Placement | None]) -> tuple[object, ...]:
+        """What says where arrays lie: equal for two lists of places if the arrays are the same memory."""
+        return tuple(
+            place and (place.buffer.name, place.buffer.offset, place.operand, self.storage.stamp(place))
+            for place in places
+        )
+
     def _forward_arrays(self, step: Step) -> dict[str, Any]:
         node = step.node
         bottoms = assign(node.layer.bottoms, [self.data(value) for value in node.bottoms])
-        tops = step.absorbs.node.tops if step.absorbs and not self.plan.observe else node.tops
-        arrays = bottoms | assign(node.layer.tops, [self.data(value) for value in tops])
+        arrays = bottoms | assign(node.layer.tops, [self.data(value) for value in self._tops(step)])
         return arrays | {name: self.storage.array(place) for name, place in step.saved.items()}
 
     def _gradients(self, step: Step) -> dict[str, Any]:
@@ -245,7 +280,7 @@ class Executor:
         entered = len(steps) > 0 and steps[-1] is not self.plan.steps[-1]
         with self.engine.compute(), np.errstate(all="ignore"):
             if len(steps) == len(self.plan.steps) and not self.hooks and self.times is None:
-                for call in self._whole_backward:
+                for call in self._whole_backward or ():
                     call()
             else:
                 for step in reversed(steps):

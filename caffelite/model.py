@@ -29,6 +29,7 @@ from caffelite.mirrors import Mirrors
 from caffelite.params import Array, Param
 from caffelite.plan.build import make_plan
 from caffelite.plan.kernel import Engine
+from caffelite.plan.known import KnownKernels
 from caffelite.prototxt.source import NetSource, as_net
 from caffelite.prototxt.suggest import suggestion
 from caffelite.random import RandomSource
@@ -78,6 +79,7 @@ class Model:
         self._force_backward = force_backward
         self._sessions: dict[str, dict[str, Any]] = {}
         self._plans: OrderedDict[tuple[tuple[str, Shape], ...], Executor] = OrderedDict()
+        self._known = KnownKernels()
         self.storage = Storage(self.engine)
         self.mirrors = Mirrors(self.storage)
         graph = self._build({})
@@ -165,10 +167,15 @@ class Model:
         now = {value.name: tuple(map(int, shape)) for value, shape in zip(node.tops, shapes, strict=False)}
         if all(now[value.name] == value.shape for value in node.tops):
             return
-        before = {value.name for i in self.measuring if i < index for value in self.nodes[i].tops}
         times = self.executor.times
-        self._use(self._shapes, {k: shape for k, shape in self._measured.items() if k in before} | now)
+        self._use(self._shapes, self._guesses(index) | now)
         self.executor.times = times
+
+    def _guesses(self, index: int) -> Shapes:
+        """Of what was measured last, the shapes that stay when a layer has new ones."""
+        layers = [self.nodes[i] for i in self.measuring if i < index or self.nodes[i].layer.steady]
+        names = {value.name for node in layers for value in node.tops}
+        return {name: shape for name, shape in self._measured.items() if name in names}
 
     def _use(self, free: Shapes, measured: Shapes) -> None:
         """Takes the plan for these shapes, or makes it; what measuring layers have not measured, they infer."""
@@ -177,8 +184,10 @@ class Model:
             old for old, executor in self._plans.items() if executor.stale and executor is not self.executor
         ]:
             del self._plans[old]  # it would keep alive the memory that the net has outgrown
-        known = self._plans.get(key)
+        before, known = self.executor, self._plans.get(key)
         self.executor = known or self._executor_for(self._build(wanted), wanted)
+        if self.executor is not before:
+            self.executor.forget()  # plans share kernels, so those that it has may be bound elsewhere
         self._shapes, self._measured = free, measured
         self._plans.move_to_end(key)
         self.executor.prepare()
@@ -201,7 +210,7 @@ class Model:
         self._check_params(graph)
         plan = make_plan(
             graph, self.engine, observe=self.observe, backward=self.backward_wanted, fuse=self.fuse,
-            memory_limit=memory_limit(),
+            memory_limit=memory_limit(), known=self._known,
         )  # fmt: skip
         executor = Executor(
             plan, self.engine, self.storage, self.params, self.random, self.passes, self.hooks

@@ -197,6 +197,9 @@ class KeyedLayer(Layer):
     name: str
     random: RandomSource
     rng: np.random.Generator
+    steady = (
+        False  # whether its tops' shapes in a pass are a good guess for the next, whatever the bottoms' sizes
+    )
 
     def state(self) -> dict[str, Any]:
         """What a snapshot keeps; JSON-able."""

@@ -11,7 +11,7 @@ from caffelite.errors import CaffeliteError, NetError
 from caffelite.graph.graph import Graph
 from caffelite.params import Array
 from caffelite.plan.kernel import CHANNELS_LAST, Engine
-from caffelite.plan.plan import Placement
+from caffelite.plan.plan import Buffer, Placement
 from caffelite.types import count, shape_text
 
 ARENA = "(arena)"
@@ -27,6 +27,7 @@ class Storage:
     def __init__(self, engine: Engine):
         self._engine = engine
         self._pieces: dict[str, Array] = {}
+        self._born: dict[str, int] = {}
         self.generation = 0
         self.replaced = 0
 
@@ -41,7 +42,7 @@ class Storage:
             self.generation += 1
             if name in self._pieces:
                 self.replaced = self.generation
-            self._pieces[name] = piece
+            self._pieces[name], self._born[name] = piece, self.generation
         return piece
 
     def _allocated(self, name: str, nbytes: int) -> Array:
@@ -56,7 +57,7 @@ class Storage:
     def array(self, placement: Placement) -> Array:
         """The array that lies at a placement: of the operand's shape, strided as its layout says."""
         operand, buffer = placement.operand, placement.buffer
-        name, offset = (buffer.name, 0) if buffer.offset is None else (ARENA, buffer.offset)
+        name, offset = _where(buffer)
         raw = self.take(name, offset + max(buffer.nbytes, operand.nbytes))[offset : offset + operand.nbytes]
         flat = raw.view(operand.dtype)
         if operand.layout == CHANNELS_LAST:
@@ -64,10 +65,19 @@ class Storage:
             return flat.reshape(n, h, w, c).transpose(0, 3, 1, 2)
         return flat.reshape(operand.shape)
 
+    def stamp(self, placement: Placement) -> int:
+        """The generation at which the memory of a placement was allocated; -1 if it is not yet."""
+        return self._born.get(_where(placement.buffer)[0], -1)
+
     @property
     def nbytes(self) -> int:
         """Bytes held."""
         return sum(piece.nbytes for piece in self._pieces.values())
+
+
+def _where(buffer: Buffer) -> tuple[str, int]:
+    """The name of a buffer's piece of memory, and its first byte there."""
+    return (buffer.name, 0) if buffer.offset is None else (ARENA, buffer.offset)
 
 
 def aligned_zeros(nbytes: int, alignment: int = 64) -> Array:

@@ -31,6 +31,7 @@ class BoxLayer(KeyedLayer):
 
     known: Sequence[str] = ()
     required: Sequence[str] = ()
+    steady = True
 
     def setup(self, bottom: Any, top: Any) -> None:
         self.params = read_yaml(self.param_str, "param_str")
@@ -97,6 +98,7 @@ class AnchorTargetLayer(_WithAnchors):
     """``rpn.anchor_target_layer``: scores, gt_boxes, im_info, data to labels, targets, inside and outside weights."""
 
     known = (*_WithAnchors.known, "allowed_border")
+    steady = False
 
     def reshape(self, bottom: Any, top: Any) -> None:
         """Before forward already, because the losses' other bottoms follow the map at once."""

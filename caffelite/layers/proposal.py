@@ -35,6 +35,7 @@ class Proposal(Layer):
     tops: ClassVar[tuple[str, ...]] = ("rois", "best?")
     message: ClassVar[str] = "proposal_param"
     unforced: ClassVar[tuple[str, ...]] = bottoms
+    steady: bool = True
 
     def setup(self) -> None:
         self.anchors = read_anchors(self)

@@ -36,6 +36,7 @@ class ProposalTarget(Layer):
     tops: ClassVar[tuple[str, ...]] = ("y", "labels", "targets", "inside", "outside")
     message: ClassVar[str] = "proposal_target_param"
     unforced: ClassVar[tuple[str, ...]] = bottoms
+    steady: bool = True
 
     def setup(self) -> None:
         p = self.p

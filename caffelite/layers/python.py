@@ -58,6 +58,7 @@ class Python(Layer):
         self._declare("tops", self.spec.top, "y")
         if "user" not in self.session:
             self.session["user"] = self._make()
+        self.steady = isinstance(self.user, KeyedLayer) and self.user.steady
 
     def _declare(self, what: str, names: Sequence[str], own: str) -> None:
         """No bottoms (or tops) at all are right too."""

@@ -7,6 +7,7 @@ from caffelite.graph.graph import Graph
 from caffelite.layers.base import measures
 from caffelite.plan.choose import choose_kernels
 from caffelite.plan.kernel import Engine
+from caffelite.plan.known import KnownKernels
 from caffelite.plan.layout import choose_layouts
 from caffelite.plan.memory import assign_offsets
 from caffelite.plan.place import Placer
@@ -21,17 +22,19 @@ def make_plan(
     backward: bool = True,
     fuse: bool = True,
     memory_limit: int | None = None,
+    known: KnownKernels | None = None,
 ) -> Plan:
     """Plans a graph for an engine.
 
     ``observe`` keeps every named blob, as the Python API promises; without it memory is reused and activations
     may vanish into the kernels before them. ``backward=False`` plans inference alone. ``memory_limit`` in bytes:
     a plan that needs more is refused with NetError, before anything is allocated.
+    ``known``: kernels of earlier plans of the same net, which this one takes where nothing has changed.
     """
     measuring = [node for node in graph.nodes if measures(node.layer)]
     observe = observe or bool(measuring)  # such a net goes over to another plan in the middle of a pass
     layouts = choose_layouts(graph, engine.channels_last)
-    steps = choose_kernels(graph, engine, layouts, backward=backward, observe=observe, fuse=fuse)
+    steps = choose_kernels(graph, engine, layouts, backward=backward, observe=observe, fuse=fuse, known=known)
     placer = Placer(graph, steps, layouts, engine.dtype, observe=observe, backward=backward)
     placer.place()
     placer.notes += [

@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from caffelite.graph.graph import Graph, Node, Value
 from caffelite.graph.wiring import assign
 from caffelite.layers.base import plain
 from caffelite.plan.kernel import ArrayKernel, Engine, Kernel, Operand, Operands, Site
+from caffelite.plan.known import Choice, KnownKernels
 from caffelite.plan.layout import Layouts, is_view
 from caffelite.plan.plan import Step
 
 
 def choose_kernels(
-    graph: Graph, engine: Engine, layouts: Layouts, *, backward: bool, observe: bool, fuse: bool
+    graph: Graph,
+    engine: Engine,
+    layouts: Layouts,
+    *,
+    backward: bool,
+    observe: bool,
+    fuse: bool,
+    known: KnownKernels | None = None,
 ) -> list[Step]:
     """Steps with kernels, in forward order.
 
     Made from the last node to the first, so that a kernel can ask the one that follows whether it may take
-    over its forward pass.
+    over its forward pass. ``known`` are kernels of earlier plans of the net.
     """
+    known = known or KnownKernels()
     steps: dict[Node, Step] = {}
     for node in reversed(graph.nodes):
         site = _site(node, engine, layouts, backward)
-        cls, reasons = _first_willing(site, engine)
-        post = _post(node, site, cls, steps, layouts, observe) if fuse else None
-        kernel = _make(cls, replace(site, post=post.node.layer) if post else site, engine)
+        choice = known.choice(node, site, partial(_first_willing, site, engine))
+        post = _post(node, site, choice.cls, steps, layouts, observe) if fuse else None
+        kernel = _kernel(node, site, post, choice, known, engine)
         if post is not None and site.backward and plain(node.layer.tops[0]) in kernel.reads():
-            post, kernel = None, _make(cls, site, engine)  # its backward needs the value in between
-        step = Step(node, kernel, reasons, view=is_view(node, layouts), absorbs=post)
+            post = None  # its backward needs the value in between
+            kernel = _kernel(node, site, post, choice, known, engine)
+        step = Step(node, kernel, choice.reasons, view=is_view(node, layouts), absorbs=post)
         if post is not None:
             post.absorbed_by = step
         steps[node] = step
@@ -53,19 +64,27 @@ def _site(node: Node, engine: Engine, layouts: Layouts, backward: bool) -> Site:
     )
 
 
-def _first_willing(site: Site, engine: Engine) -> tuple[type[Kernel] | None, list[str]]:
+def _first_willing(site: Site, engine: Engine) -> Choice:
     """The first kernel without an objection (None: the array body) and the objections of those before it."""
     candidates = engine.kernels(site.layer.type)
     if not candidates:
         absent = engine.absent(site.layer.type)
-        return None, [absent] if absent else []
+        return Choice(None, [absent] if absent else [])
     reasons: list[str] = []
     for cls in candidates:
         objection = cls.refuses(site)
         if not objection:
-            return cls, reasons
+            return Choice(cls, reasons)
         reasons.append(f"not {cls.name}: {objection}")
-    return None, reasons
+    return Choice(None, reasons)
+
+
+def _kernel(
+    node: Node, site: Site, post: Step | None, choice: Choice, known: KnownKernels, engine: Engine
+) -> Kernel:
+    full = replace(site, post=post.node.layer) if post else site
+    make = partial(_make, choice.cls, full, engine)
+    return known.kernel(node, site, post.node if post else None, choice, make)
 
 
 def _make(cls: type[Kernel] | None, site: Site, engine: Engine) -> Kernel:

@@ -93,6 +93,9 @@ class Kernel:
     name: ClassVar[str] = ""  # what the plan prints, such as "onednn"
     inplace: bool = False  # y may be x's memory and dx dy's
     posts: ClassVar[tuple[str, ...]] = ()  # layer types that forward can apply to y at once
+    choice: object = None  # why the planner took it
+    bound: object = None  # the arrays of the last ``bind``, in the executor's words
+    bound_backward: object = None  # and of the last ``bind_backward`` after it
 
     def __init__(self, site: Site):
         self.site = site
