@@ -19,7 +19,7 @@ def _run(options: Options) -> int:
 
 
 COMMAND = Command(
-    "what a detector finds in images, folders of them and videos: one picture with all classes, JSON beside it",
+    "what a detector finds in images, folders and videos, drawn in, and as JSON",
     _run,
     (Flag("o", "", "folder of what is written", "DIR"), *DETECTOR),
     "RUN IMAGE|FOLDER|VIDEO...",

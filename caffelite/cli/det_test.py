@@ -39,7 +39,7 @@ def _home(source: str) -> Path:
 
 
 COMMAND = Command(
-    "a detector over a data set: detections, average precision by VOC 2007, VOC 2010 and COCO, times",
+    "a detector over a data set: average precision by VOC 2007, VOC 2010 and COCO",
     _run,
     (
         Flag("data", "", "the data set", "DATA"),

@@ -33,7 +33,7 @@ def _run(options: Options) -> int:
 
 
 COMMAND = Command(
-    "compress_net.py: weights for a net with layers fc6_L and fc6_U in place of fc6 (truncated SVD)",
+    "weights for a net with layers fc6_L, fc6_U in place of fc6 (SVD)",
     _run,
     (DEF, Flag("def-svd", "", "the compressed net", "PROTOTXT"), NET, GPU),
     text="Writes NET_svd_fc6_1024_fc7_256.caffemodel beside NET; the ranks are those of the compressed net.",

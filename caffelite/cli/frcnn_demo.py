@@ -44,7 +44,7 @@ def _first(*paths: Path) -> Path:
 
 
 COMMAND = Command(
-    "demo.py: what a published Faster R-CNN finds in the images of data/demo, or in others",
+    "what a Faster R-CNN finds in the images of data/demo, or in others",
     _run,
     (
         Flag("net", "vgg16", "vgg16 or zf", "NAME", tuple(_NETS)),

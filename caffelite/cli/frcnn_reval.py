@@ -46,7 +46,7 @@ def _suppressed(rows: np.ndarray) -> np.ndarray:
 
 
 COMMAND = Command(
-    "reval.py: the average precision of detections that test_net.py has written",
+    "average precision of detections that test_net.py has written",
     _run,
     (TEST_IMDB, Flag("nms", False, "suppress with cfg.TEST.NMS before"), *COMMON),
     "FOLDER",

@@ -34,7 +34,7 @@ def _run(options: Options) -> int:
 
 
 COMMAND = Command(
-    "rpn_generate.py: the proposals of a region proposal network for a data set, and their recall",
+    "proposals of a region proposal network, and their recall",
     _run,
     (DEF, NET, TEST_IMDB, *COMMON),
     text="Writes output/EXP_DIR/IMDB/NET_proposals.npz.",

@@ -49,7 +49,7 @@ def _method(net: str) -> str:
 
 
 COMMAND = Command(
-    "test_net.py: a detector over a data set, and its average precision",
+    "a detector over a data set, and its average precision",
     _run,
     (
         DEF,

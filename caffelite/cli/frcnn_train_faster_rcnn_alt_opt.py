@@ -42,7 +42,7 @@ def _folder(models: Path, name: str) -> Path:
 
 
 COMMAND = Command(
-    "train_faster_rcnn_alt_opt.py: trains a Faster R-CNN in the paper's four steps",
+    "trains a Faster R-CNN in the paper's four steps",
     _run,
     (
         Flag("net_name", "", "ZF, VGG16 ... in models/pascal_voc; or a folder with the prototxts", "NAME"),

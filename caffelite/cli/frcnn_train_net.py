@@ -60,7 +60,7 @@ def _method(solver: Path) -> str:
 
 
 COMMAND = Command(
-    "train_net.py: trains a Fast R-CNN, or a Faster R-CNN end to end",
+    "trains a Fast R-CNN, or a Faster R-CNN end to end",
     _run,
     (
         Flag("solver", "", "the solver; its net stands beside it", "PROTOTXT"),

@@ -37,7 +37,7 @@ def _run(options: Options) -> int:
 
 
 COMMAND = Command(
-    "train_svms.py: SVMs on a Fast R-CNN's features in place of its classifier",
+    "SVMs on a Fast R-CNN's features in place of its classifier",
     _run,
     (
         DEF,

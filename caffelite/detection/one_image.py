@@ -143,7 +143,7 @@ def _with_boxes(net: Net, im: Array, boxes: Array, view: View) -> tuple[Array, A
 
 def features(net: Net | Model, im: Array, boxes: Array, blob: str, view: View | None = None) -> Array:
     """What a Fast R-CNN's blob holds of each region: float32 (R, D) for boxes (R, 4). Raises what ``im_detect`` does."""
-    net, boxes = as_net(net), _checked_boxes(boxes)
+    net, boxes = as_net(net), checked_boxes(boxes)
     check_image(im)
     if not len(boxes):
         return np.zeros((0, int(np.prod(_blob(net, blob).shape[1:]))), np.float32)

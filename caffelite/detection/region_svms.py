@@ -11,7 +11,7 @@ from caffelite.detection.dataset import DetectionSet
 from caffelite.detection.one_image import features
 from caffelite.detection.pictures import load_picture
 from caffelite.detection.rcnn.regions import Regions, regions_of
-from caffelite.detection.rcnn.svm import RCNN, Svms, SvmOptions, train_svms
+from caffelite.detection.rcnn.svm import RCNN, SvmOptions, Svms, train_svms
 from caffelite.errors import UsageError
 from caffelite.model import Model
 
