@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from caffelite.cli.command import Command
 from caffelite.cli.flags import Flag, Options
 from caffelite.errors import UsageError
 
-_METHODS = ("ss", "edgeboxes", "bing", "sliding")
-_WITH_MODEL = ("edgeboxes", "bing")
+if TYPE_CHECKING:
+    from caffelite.detection.dataset import DetectionSet
+    from caffelite.detection.proposals.tidy import Boxes
+
+_METHODS = ("ss", "edgeboxes", "bing", "sliding", "rpn")
+_WITH_MODEL = ("edgeboxes", "bing", "rpn")
 _EVERY = 100  # pictures between lines of progress
 
 
@@ -40,7 +45,7 @@ def _train(options: Options) -> int:
 
 def _propose(options: Options) -> int:
     from caffelite.atomic import check_target, make_folder
-    from caffelite.detection.proposals import propose_all, recall_of, write_proposals
+    from caffelite.detection.proposals import recall_of, write_proposals
     from caffelite.detection.proposals.images import set_or_images
 
     output, curve = (Path(options.text(name)) for name in ("o", "curve"))
@@ -48,7 +53,7 @@ def _propose(options: Options) -> int:
     check_target(output)
     dataset = set_or_images(Path(options.arguments[0]), options.text("split"))
     found = {}
-    for key, boxes in propose_all(dataset.pictures, options.text("method"), **_of_method(options)):
+    for key, boxes in _proposals(options, dataset):
         found[key] = boxes
         if len(found) % _EVERY == 0:
             _tell(f"{len(found)} of {len(dataset)} pictures")
@@ -62,13 +67,38 @@ def _propose(options: Options) -> int:
     return 0
 
 
+def _proposals(options: Options, dataset: DetectionSet) -> Iterable[tuple[str, Boxes]]:
+    """Keys and boxes of all pictures: from a file, of a detector, or by one of the methods."""
+    from caffelite.detection.proposals import propose_all, read_proposals
+
+    method = options.text("method")
+    if options.text("read"):
+        return read_proposals(options.text("read"), dataset, order=options.text("order")).items()
+    if method == "rpn":
+        return _of_detector(options, dataset)
+    return propose_all(dataset.pictures, method, **_of_method(options))
+
+
+def _of_detector(options: Options, dataset: DetectionSet) -> Iterable[tuple[str, Boxes]]:
+    from caffelite.detection.detector import Detector
+    from caffelite.detection.rpn_proposals import each
+
+    folder = options.text("model")
+    if not folder:
+        raise UsageError("--method rpn: expected --model RUN, the folder of a trained Faster R-CNN")
+    detector = Detector.load(folder)
+    if not isinstance(detector, Detector):
+        raise UsageError(f"--model: '{folder}' is of method {detector.card.method}, which proposes nothing")
+    return each(detector.net, detector.card, dataset.pictures, post=options.integer("limit"))
+
+
 def _of_method(options: Options) -> dict[str, Any]:
     method, model = options.text("method"), options.text("model")
     given: dict[str, Any] = {"limit": options.integer("limit"), "threads": options.integer("threads")}
     if method in _WITH_MODEL:
         return given | {"model": model}
     if model:
-        raise UsageError(f"--model: {method} has none; it is for {' and '.join(_WITH_MODEL)}")
+        raise UsageError(f"--model: {method} has none; it is for {', '.join(_WITH_MODEL)}")
     return given | {"seed": options.integer("seed")}
 
 
@@ -79,15 +109,22 @@ def _tell(text: str) -> None:
 
 
 COMMAND = Command(
-    "region proposals by Selective Search, Edge Boxes, BING or sliding windows, and their recall",
+    "region proposals by Selective Search, Edge Boxes, BING, sliding windows or an RPN, and their recall",
     _run,
     (
         Flag("o", "", "file of the proposals (.npz), or folder of the model that is learned", "PATH"),
-        Flag("method", "ss", "ss (Selective Search), edgeboxes, bing or sliding", "NAME", _METHODS),
+        Flag("method", "ss", "ss (Selective Search), edgeboxes, bing, sliding or rpn", "NAME", _METHODS),
+        Flag("read", "", "proposals from a file, .npz, .mat or .pkl, in place of a method", "FILE"),
+        Flag("order", "", "of a .mat: xyxy counted from 0 or yxyx from 1; by default told from it", "NAME"),
         Flag("limit", 2000, "boxes of a picture at most; 0: all", "N"),
         Flag("split", "", "split of the data, such as trainval", "NAME"),
         Flag("seed", 0, "seed of the order of ss and sliding, and of learning", "N"),
-        Flag("model", "", "edgeboxes: file of structured edges; bing: folder of a model", "PATH"),
+        Flag(
+            "model",
+            "",
+            "edgeboxes: file of structured edges; bing: folder of a model; rpn: folder of a detector",
+            "PATH",
+        ),
         Flag("curve", "", "picture (PNG) of recall over IoU", "FILE"),
         Flag("threads", 0, "pictures at a time; 0: as many as there are cores", "N"),
         Flag("train-bing", "", "learn a model of BING from the boxes of this data", "DATA"),
@@ -98,6 +135,7 @@ COMMAND = Command(
         "caffelite det propose VOCdevkit -split trainval -o ss.npz",
         "caffelite det propose -method bing photos -o boxes.npz -limit 500",
         "caffelite det propose -train-bing DATA -o bing_model",
+        "caffelite det propose VOCdevkit -split test -read voc_2007_test.mat -o ss.npz",
     ),
     (0, 1),
 )

@@ -5,7 +5,8 @@
 | ``.npz`` | ``keys``, ``counts``, ``rows`` (all rows, by ``counts``), ``classes`` |
 | ``.csv`` | ``key,class,score,x1,y1,x2,y2`` with a head line; boxes as in memory |
 | ``.json`` | COCO results: ``image_id``, ``category_id``, ``bbox`` [x, y, width, height], ``score`` |
-| a folder | PASCAL VOC: ``comp4_det_test_CLASS.txt`` with ``image score x1 y1 x2 y2``, counted from 1, score %.3f, boxes %.1f |
+| a detector's folder | what ``det test`` left in it: ``eval/detections.npz`` |
+| any other folder | PASCAL VOC: ``comp4_det_test_CLASS.txt`` with ``image score x1 y1 x2 y2``, counted from 1, score %.3f, boxes %.1f |
 | ``.pkl`` | ``all_boxes[class][picture]`` of Fast and Faster R-CNN, in the order of the set; only read |
 
 Classes go by their names, upper and lower case being the same.
@@ -27,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from caffelite.atomic import atomic_write, make_folder
+from caffelite.detection.card import CARD
 from caffelite.detection.dataset import DetectionSet
 from caffelite.detection.detections import COLUMNS, Detections
 from caffelite.detection.safe_pickle import read_pickle
@@ -52,6 +54,8 @@ def read(path: str | os.PathLike[str], dataset: DetectionSet) -> Detections:
     file = Path(path)
     if not file.exists():
         raise MissingFileError(file, "detections")
+    if (file / CARD).exists():
+        file = _of_run(file)
     if file.is_dir() or _VOC.fullmatch(file.name):
         return _gather(_voc_rows(file), dataset)
     readers = {".npz": _read_npz, ".csv": _read_csv, ".json": _read_json, ".pkl": _read_all_boxes}
@@ -61,6 +65,14 @@ def read(path: str | os.PathLike[str], dataset: DetectionSet) -> Detections:
             f"detections '{file}': expected a name that ends in .npz, .csv, .json or .pkl, or a folder of comp4_det_*.txt"
         )
     return reader(file, dataset)
+
+
+def _of_run(folder: Path) -> Path:
+    file = folder / "eval" / "detections.npz"
+    if not file.exists():
+        fix = f"caffelite det test {folder} --data DATA --split test"
+        raise MissingFileError(file, "detections of a detector", fix)
+    return file
 
 
 def write(
@@ -97,6 +109,11 @@ def image_ids(dataset: DetectionSet) -> dict[str, int]:
     if len(set(numbers)) == len(keys):
         return dict(zip(keys, numbers, strict=True))
     return {key: number for number, key in enumerate(keys, 1)}
+
+
+def category_ids(dataset: DetectionSet) -> tuple[int, ...]:
+    """COCO's number of each class: the data's own, else its label."""
+    return dataset.category_ids or tuple(range(1, len(dataset.classes) + 1))
 
 
 # -- classes -------------------------------------------------------------------------------------------------
@@ -240,7 +257,7 @@ def _voc_rows(path: Path) -> Iterator[Row]:
 
 def _json(detections: Mapping[str, np.ndarray], dataset: DetectionSet) -> bytes:
     ids = image_ids(dataset)
-    categories = dataset.category_ids or range(1, len(dataset.classes) + 1)
+    categories = category_ids(dataset)
     results = [
         {
             "image_id": ids[key],
@@ -265,7 +282,7 @@ def _read_json(file: Path, dataset: DetectionSet) -> Detections:
         )
     keys: dict[Any, str] = {number: key for key, number in image_ids(dataset).items()}
     keys |= {picture.key: picture.key for picture in dataset.pictures}
-    categories = dataset.category_ids or range(1, len(dataset.classes) + 1)
+    categories = category_ids(dataset)
     names = dict(zip(categories, dataset.classes, strict=True))
     rows = (_coco_row(file, n, result, keys, names) for n, result in enumerate(content))
     return _gather(rows, dataset)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from caffelite.detection import load_set
+from caffelite.detection.formats.coco_writer import write_coco
 from caffelite.detection.formats.detect import splits_of
 from caffelite.errors import DataError
 
@@ -151,3 +152,24 @@ def test_other_json_is_none(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({"scores": [1, 2]}))
     with pytest.raises(DataError, match="has no annotations that are known"):
         load_set(tmp_path)
+
+
+def test_written_and_read_again(folder):
+    """Numbers of categories keep their gaps; a crowd, an area and a difficult object stay what they are."""
+    first = coco(
+        folder / "train.json",
+        IMAGES,
+        [
+            box([1, 2, 10, 20], area=77.0),
+            box([0, 0, 30, 30], 3, iscrowd=1),
+            box([5, 5, 9, 9.5], image_id=9, ignore=1),
+        ],
+    )
+    before = load_set(first)
+    after = load_set(write_coco(folder / "copies" / "again.json", before))
+    assert (after.classes, after.category_ids) == (before.classes, before.category_ids)
+    assert [p.image_id for p in after.pictures] == [5, 9]
+    for old, new in zip(before.pictures, after.pictures, strict=True):
+        assert new.path.samefile(old.path)
+        for name in ("boxes", "labels", "difficult", "crowd", "areas"):
+            np.testing.assert_array_equal(getattr(new, name), getattr(old, name))

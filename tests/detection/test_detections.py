@@ -74,6 +74,16 @@ def test_classes_go_by_names_whatever_their_case(tmp_path):
     assert read["a"][:, 0].tolist() == [2] and len(read.notes) == 1
 
 
+def test_a_detector_s_folder_holds_its_detections(tmp_path):
+    (tmp_path / "detector.json").write_text("{}")
+    with pytest.raises(
+        MissingFileError, match=r"(?s)eval/detections.npz' does not exist.*caffelite det test"
+    ):
+        read_detections(tmp_path, TOYS)
+    write_detections(tmp_path / "eval" / "detections.npz", FOUND, TOYS)
+    assert set(read_detections(tmp_path, TOYS)) == set(FOUND)
+
+
 def test_all_boxes_of_fast_r_cnn(tmp_path):
     empty = np.zeros((0, 5))
     boxes = [[[], [], []], [empty, np.array([[1, 2, 3, 4, 0.9]]), []], [empty, [], empty]]

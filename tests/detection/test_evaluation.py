@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from caffelite.detection.detections import read_detections, write_detections
 from caffelite.detection.evaluation import coco, evaluate, voc
 from caffelite.detection.evaluation.confusion import confusion, verdicts
+from caffelite.detection.formats.coco_writer import write_coco
 from caffelite.errors import DataError, UsageError
 
 from .sets import dataset, picture, rows
@@ -109,6 +111,31 @@ def test_equal_scores_keep_the_order_of_the_pictures():
     assert ap(pictures[::-1], {"a": rows([1, 0.5, *HALF]), "b": rows([1, 0.5, *HALF])}) == (0.5, 0.5)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_ap_is_that_of_the_result_files(tmp_path, seed):
+    """The originals read scores of three decimals and coordinates of one; scores that differ by less are ties."""
+    random = np.random.default_rng(seed)
+    pictures, detections = [], {}
+    for n in range(40):
+        corner = random.integers(0, 50, (4, 2))
+        pictures.append(picture(f"{n:06d}", np.hstack([corner, corner + random.integers(8, 40, (4, 2))])))
+        boxes = np.repeat(pictures[-1].boxes, 5, axis=0) + random.normal(0, 4, (20, 4))
+        detections[f"{n:06d}"] = np.column_stack([np.ones(20), random.random(20) ** 8, boxes]).astype("f")
+    toys = dataset(*pictures)
+    write_detections(tmp_path / "results", detections, toys)
+    in_memory = evaluate(toys, detections).classes[0].curve
+    in_files = evaluate(toys, read_detections(tmp_path / "results", toys)).classes[0].curve
+    np.testing.assert_array_equal(in_memory.scores, in_files.scores)
+    np.testing.assert_array_equal(in_memory.precision, in_files.precision)
+    assert in_memory.ap07 == in_files.ap07
+
+
+def test_scores_that_are_written_alike_are_equal():
+    pictures = [picture("a", []), picture("b", [HALF])]
+    found = {"a": rows([1, 0.50001, *HALF]), "b": rows([1, 0.50002, *HALF])}
+    assert ap(pictures, found)[1] == 0.5
+
+
 def test_eleven_points_are_those_of_the_original():
     """Its third recall is .30000000000000004, so a recall of exactly .3 does not reach it."""
     recall, precision = np.array([0.1, 0.2, 0.3]), np.ones(3)
@@ -140,6 +167,29 @@ def test_coco_equals_pycocotools(number):
     summary = coco.summarise(*coco_case(case))
     assert tuple(summary.numbers) == coco.NAMES
     np.testing.assert_allclose(list(summary.numbers.values()), case["numbers"], rtol=0, atol=1e-12)
+
+
+def test_pycocotools_reads_what_we_write_and_agrees(tmp_path):
+    pytest.importorskip("pycocotools")
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    random, pictures, detections = np.random.default_rng(4), [], {}
+    for n in range(30):
+        corner, side = random.integers(0, 300, (6, 2)), random.integers(8, 200, (6, 2))
+        labels = random.integers(1, 3, 6)
+        pictures.append(picture(f"p{n}", np.hstack([corner, corner + side]), labels, size=(600, 600)))
+        boxes = np.repeat(pictures[-1].boxes, 4, axis=0) + random.integers(-20, 21, (24, 4)) / 4
+        scores = random.permutation(24) / 32 + n / 1024
+        detections[f"p{n}"] = np.column_stack([np.repeat(labels, 4), scores, boxes]).astype(np.float32)
+    toys = dataset(*pictures, classes=("cat", "dog"), category_ids=(3, 17))
+    truth = COCO(str(write_coco(tmp_path / "truth.json", toys)))
+    write_detections(tmp_path / "found.json", detections, toys)
+    theirs = COCOeval(truth, truth.loadRes(str(tmp_path / "found.json")), "bbox")
+    for step in (theirs.evaluate, theirs.accumulate, theirs.summarize):
+        step()
+    ours = coco.summarise(toys, read_detections(tmp_path / "found.json", toys))
+    np.testing.assert_allclose(list(ours.numbers.values()), theirs.stats, rtol=0, atol=1e-12)
 
 
 def test_coco_without_objects_or_detections():

@@ -60,6 +60,16 @@ def test_lists_of_selective_search_are_y_first_and_from_1(tmp_path, caplog):
     assert "boxes taken as y1, x1, y2, x2 counted from 1" in caplog.text
 
 
+def test_doubles_and_thin_boxes_of_matlab_files_are_left_out(tmp_path, monkeypatch):
+    from caffelite.detection.proposals import files
+
+    boxes = np.float64([[5, 5, 20, 20], [1, 1, 9, 9], [5, 5, 20, 20], [3, 3, 3, 30], [3, 3, 4, 30]])
+    monkeypatch.setattr(files, "read_mat", lambda _: {"boxes": boxes})
+    (tmp_path / "a_boxes.mat").touch()
+    read = read_proposals(tmp_path / "a_boxes.mat", order="xyxy")
+    np.testing.assert_array_equal(read["a"][0], boxes[[0, 1, 4]])
+
+
 def test_the_size_of_a_picture_decides(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     wide = dataset(picture("a", [], size=(120, 81)), picture("b", []))

@@ -71,10 +71,24 @@ def test_tidy():
 
 
 def test_selective_search_has_the_settings_of_r_cnn():
+    """Sides of 20 pixels in images of 500, to which R-CNN enlarged smaller ones: 8 of 200."""
     boxes, scores = selective_search(scene(), limit=0)
-    assert (boxes[:, 2:] - boxes[:, :2] + 1 >= 20).all()
-    assert len(selective_search(scene(), limit=0, min_side=4)[0]) > len(boxes)
+    assert (boxes[:, 2:] - boxes[:, :2] + 1).min() == 8
+    assert len(selective_search(scene(), limit=0, min_side=60)[0]) < len(boxes)
     assert scores[0] == 1
+    wide = np.tile(scene(), (1, 3, 1))
+    assert (np.diff(selective_search(wide, limit=0, longest=0)[0].reshape(-1, 2, 2), axis=1) >= 19).all()
+
+
+def test_selective_search_does_not_depend_on_what_ran_before():
+    """OpenCV orders by the C library's random numbers."""
+    import ctypes
+
+    found = []
+    for seed in (1, 5):
+        ctypes.CDLL(None).srand(seed)
+        found.append(selective_search(scene())[0])
+    np.testing.assert_array_equal(*found)
 
 
 def test_the_seed_orders_and_does_nothing_else():
@@ -101,6 +115,24 @@ def test_opencv_without_contrib_says_what_to_do(monkeypatch):
         match=r"(?s)OpenCV has no cv2.ximgproc.*Fix: .*pip install --force-reinstall --no-deps opencv-contrib",
     ):
         edge_boxes(scene())
+
+
+def test_the_wheel_that_is_in_the_way_is_named(monkeypatch):
+    from types import SimpleNamespace
+
+    import cv2
+
+    from caffelite.detection.proposals import contrib
+
+    wheels = [SimpleNamespace(name=f"opencv-{name}") for name in ("contrib-python-headless", "python")]
+    monkeypatch.setattr(contrib, "distributions", lambda: wheels)
+    monkeypatch.delattr(cv2, "ximgproc")
+    with pytest.raises(DataError) as raised:
+        selective_search(scene())
+    assert str(raised.value) == (
+        "OpenCV has no cv2.ximgproc.segmentation: opencv-python and opencv-contrib-python-headless write the same files\n"
+        "  Fix: pip uninstall -y opencv-python && pip install --force-reinstall --no-deps opencv-contrib-python-headless"
+    )
 
 
 # -- Edge Boxes ----------------------------------------------------------------------------------------------
@@ -171,6 +203,22 @@ def test_opencv_reads_our_model_and_we_read_it(tmp_path, capfd):
     theirs.setBBResDir(str(tmp_path))
     boxes = theirs.computeSaliency(scene())[1].reshape(-1, 4)
     assert len(boxes) > 100 and overlaps(np.array([DISC]), boxes - 1).max() > 0.5
+
+
+def test_we_read_what_opencv_writes(tmp_path):
+    """Also without .gz inside: FileStorage packs what is called so."""
+    import cv2
+
+    model = Model.read(SHIPPED)
+    for end, array in (("wS1", model.filter), ("wS2", model.lines), ("idx", model.sizes[:, None])):
+        name = "ObjNessB2W8MAXBGR"
+        storage = cv2.FileStorage(str(tmp_path / f"{name}.{end}.yml.gz"), cv2.FILE_STORAGE_WRITE)
+        storage.write(name, array.astype(np.float32))
+        storage.release()
+    read = Model.read(tmp_path)
+    np.testing.assert_allclose(read.filter, model.filter, rtol=1e-6)
+    np.testing.assert_array_equal(read.sizes, model.sizes)
+    np.testing.assert_array_equal(bing(scene(), model=read, limit=50)[0], bing(scene(), limit=50)[0])
 
 
 def test_files_are_the_same_whenever_they_are_written(tmp_path):

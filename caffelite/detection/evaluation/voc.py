@@ -4,6 +4,9 @@ Detections of a class are taken by falling score over all pictures, equal scores
 of its class and picture that it overlaps most. It is right if that overlap is above one half and nobody took the object
 before; it does not count at all if the object is difficult; else it is wrong.
 
+The originals read detections from result files, with scores of three decimals and coordinates of one. So many scores become
+equal, which moves AP in the third decimal; here they are rounded the same way, whatever file they come from.
+
 Source: voc_eval.py of Fast R-CNN, VOCevaldet.m of the development kit.
 """
 
@@ -72,12 +75,19 @@ def curve(
         truth = picture.boxes[picture.labels == label]
         rows = detections.get(picture.key)
         if rows is not None and len(rows := rows[rows[:, 0] == label]):
-            which, overlap = _nearest(rows[:, 2:], truth)
-            scores.append(rows[:, 1].astype(np.float64))
+            score, boxes = _as_written(rows)
+            which, overlap = _nearest(boxes, truth.astype(np.float64) + 1)
+            scores.append(score)
             found.append(np.where(overlap > iou, which + first, -1))
             best = max(best, float(overlap.max()))
         first += len(truth)
     return _curve(np.concatenate(scores), np.concatenate(found), difficult, best)
+
+
+def _as_written(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scores (K,) and boxes (K, 4), counted from 1, float64, of rows (K, 6), with the decimals of VOC's result files."""
+    exact = rows.astype(np.float64)
+    return np.round(exact[:, 1], 3), np.round(exact[:, 2:] + 1, 1)
 
 
 def _nearest(boxes: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -17,10 +17,11 @@ import numpy as np
 
 from caffelite.data import opencv
 from caffelite.detection.proposals.contrib import part
-from caffelite.detection.proposals.tidy import Boxes, tidy
+from caffelite.detection.proposals.tidy import Boxes, share_of_usual, tidy
 from caffelite.errors import DataError, MissingFileError
 
 _SMOOTH = 2.0  # pixels, sigma of the Gaussian before Sobel
+_MOST = 10000  # boxes, OpenCV's own limit
 _STRONG = 99.5  # percentile of the magnitudes that is edge strength 1
 
 
@@ -37,14 +38,19 @@ def edge_boxes(
     """Proposals of an image (H, W, 3) uint8.
 
     ``model``: file of structured edges (.yml or .yml.gz); empty: Sobel. ``alpha``: overlap of neighbouring windows
-    of the search; ``beta``: overlap from which the worse of two boxes goes; ``min_area``: pixels of the smallest box.
+    of the search; ``beta``: overlap from which the worse of two boxes goes; ``min_area``: pixels of the smallest
+    box in an image of 500 pixels; less in smaller ones, in proportion.
 
     Raises:
         MissingFileError, DataError: the model is not there or is none; this OpenCV has no Edge Boxes.
     """
     strength, normal = structured_edges(image, model) if model else sobel_edges(image)
     search = part("ximgproc", "createEdgeBoxes")(
-        alpha=alpha, beta=beta, minScore=min_score, maxBoxes=limit or 10000, minBoxArea=min_area
+        alpha=alpha,
+        beta=beta,
+        minScore=min_score,
+        maxBoxes=limit or _MOST,
+        minBoxArea=min_area * share_of_usual(image.shape) ** 2,
     )
     if min(image.shape[:2]) < 2 or not strength.any():
         return tidy(np.empty((0, 4)), np.empty(0), image.shape)

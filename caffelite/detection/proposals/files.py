@@ -28,6 +28,8 @@ from caffelite.errors import DataError, MissingFileError, UsageError
 Proposals = dict[str, Boxes]
 """Key of a picture -> boxes float32 (K, 4) and scores float32 (K,), best first."""
 
+_THINNEST = 2  # pixels, of what is read from MATLAB files
+
 _log = logging.getLogger(__name__)
 
 ORDERS = {"xyxy": "x1, y1, x2, y2 counted from 0", "yxyx": "y1, x1, y2, x2 counted from 1"}
@@ -184,7 +186,15 @@ def _read_mat(file: Path, dataset: DetectionSet | None, order: str) -> Proposals
     _log.info("%s: boxes taken as %s (%s)", file, ORDERS[taken], why)
     if taken == "yxyx":
         lists = [one[:, (1, 0, 3, 2)] - 1 for one in lists]
-    return {key: _scored(one) for key, one in zip(keys, lists, strict=True)}
+    return {key: _scored(_worth_it(one)) for key, one in zip(keys, lists, strict=True)}
+
+
+def _worth_it(boxes: np.ndarray) -> np.ndarray:
+    """Boxes (K, 4) without doubles and those thinner than two pixels, as Fast R-CNN left them out."""
+    _, firsts = np.unique(boxes, axis=0, return_index=True)
+    boxes = boxes[np.sort(firsts)]
+    thin = (boxes[:, 2:] - boxes[:, :2] + 1 < _THINNEST).any(axis=1)
+    return np.asarray(boxes[~thin])
 
 
 def _convention(lists: list[np.ndarray], pictures: list[Picture | None], single: bool) -> tuple[str, str]:

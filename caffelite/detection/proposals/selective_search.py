@@ -1,8 +1,8 @@
 """Selective Search: regions of like colour and texture, joined step by step; the box of each that ever was.
 
 OpenCV's implementation with the settings of R-CNN, which are not OpenCV's: segments from k = 50 and 100 in two colour
-spaces with sigma .8, sides of at least 20 pixels. OpenCV finds the same boxes each time but draws their order anew; here
-the order is drawn from a seed.
+spaces with sigma .8, sides of at least 20 pixels of 500. OpenCV finds the same boxes each time but draws their order anew;
+here the order is drawn from a seed.
 
 Source: "Selective Search for Object Recognition" (Uijlings et al., 2013), selective_search_boxes.m of R-CNN.
 """
@@ -13,13 +13,12 @@ import numpy as np
 
 from caffelite.data import opencv
 from caffelite.detection.proposals.contrib import part
-from caffelite.detection.proposals.tidy import Boxes, falling, tidy
+from caffelite.detection.proposals.tidy import USUAL, Boxes, falling, share_of_usual, tidy
 from caffelite.random import RandomSource
 
 K = 50
 SIGMA = 0.8
 MIN_SIDE = 20
-LONGEST = 500
 
 
 def selective_search(
@@ -30,14 +29,14 @@ def selective_search(
     min_side: int = MIN_SIDE,
     k: int = K,
     sigma: float = SIGMA,
-    longest: int = LONGEST,
+    longest: int = USUAL,
     quality: bool = False,
 ) -> Boxes:
     """Proposals of an image (H, W, 3) uint8.
 
     ``k``: size of the first segments, also the step to the next; ``quality``: more segmentations, four times the time.
-    ``longest``: larger images are shrunk so that their longer side is this, as R-CNN did; 0 for never. ``min_side`` is
-    of the shrunk image. The order, and so which boxes ``limit`` leaves, depends on ``seed`` and the boxes alone.
+    ``longest``: larger images are shrunk so that their longer side is this, as R-CNN did; 0 for never. ``min_side``: of an
+    image of 500 pixels; less in smaller ones, which R-CNN enlarged, in proportion. The order, and so which boxes ``limit`` leaves, depends on ``seed`` and the boxes alone.
 
     Raises:
         DataError: this OpenCV has no Selective Search.
@@ -50,7 +49,7 @@ def selective_search(
     switch = search.switchToSelectiveSearchQuality if quality else search.switchToSelectiveSearchFast
     switch(k, k, sigma)
     x, y, w, h = np.asarray(search.process(), np.float32).reshape(-1, 4).T
-    large = (w >= min_side) & (h >= min_side)
+    large = np.minimum(w, h) >= min_side * share_of_usual(small.shape)
     boxes = np.column_stack([x, y, x + w, y + h])[large] * scale - [0, 0, 1, 1]
     return _ranked(boxes, image.shape, seed, limit)
 

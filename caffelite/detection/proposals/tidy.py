@@ -9,6 +9,9 @@ from caffelite.boxes.boxes import clip
 Boxes = tuple[np.ndarray, np.ndarray]
 """Boxes float32 (K, 4) and scores float32 (K,), best first."""
 
+USUAL = 500
+"""Pixels of the longer side of the images for which the methods were made."""
+
 
 def tidy(
     boxes: np.ndarray, scores: np.ndarray, shape: tuple[int, ...], *, min_side: float = 0, limit: int = 0
@@ -26,6 +29,14 @@ def tidy(
     _, firsts = np.unique(boxes, axis=0, return_index=True)
     kept = np.sort(firsts)[: limit or None]
     return boxes[kept], scores[kept]
+
+
+def share_of_usual(shape: tuple[int, ...]) -> float:
+    """How long the longer side of an image is beside that of PASCAL VOC's images, 500 pixels; 1 for longer ones.
+
+    Limits of sizes were chosen for these. Kept as they are they would leave out, in small images, large objects.
+    """
+    return min(max(shape[:2]) / USUAL, 1.0)
 
 
 def falling(count: int) -> np.ndarray:
