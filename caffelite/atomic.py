@@ -36,7 +36,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         SnapshotError: the operating system refused to write (disk full, no such directory, no permission), or
             ``path`` is something that no file may take the place of.
     """
-    target = Path(os.path.realpath(path))
+    target = _target(path)
     temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         _check_replaceable(target)
@@ -76,7 +76,7 @@ def check_target(path: str | os.PathLike[str]) -> None:
     Raises:
         SnapshotError: as :func:`atomic_path`.
     """
-    target = Path(os.path.realpath(path))
+    target = _target(path)
     try:
         _check_replaceable(target)
         with tempfile.TemporaryFile(dir=target.parent):
@@ -120,6 +120,13 @@ def check_writable(prefix: str | os.PathLike[str]) -> None:
     finally:
         with suppress(OSError):
             probe.unlink(missing_ok=True)
+
+
+def _target(path: str | os.PathLike[str]) -> Path:
+    """Where links lead. Raises SnapshotError for ``-``, which other programs take for standard output."""
+    if os.fspath(path) == "-":
+        raise SnapshotError("cannot write '-': files are not written to standard output\n  Fix: name a file")
+    return Path(os.path.realpath(path))
 
 
 def _check_replaceable(target: Path) -> None:

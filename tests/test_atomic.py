@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from caffelite.atomic import atomic_path, atomic_write, check_writable
+from caffelite.atomic import atomic_path, atomic_write, check_target, check_writable, make_folder
+from caffelite.data.digits import make_digits
 from caffelite.errors import MissingFileError, SnapshotError
 
 
@@ -112,6 +113,24 @@ def test_a_directory_that_refuses_writing(target, monkeypatch, code):
         pytest.fail("the block must not run")
     with pytest.raises(SnapshotError, match=f"make the directory '{target.parent}' writable"):
         check_writable(target.parent / "snap")
+
+
+def test_standard_output_is_no_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for write in (atomic_path, atomic_write):
+        with pytest.raises(SnapshotError, match="cannot write '-': .*\n  Fix: name a file"), write("-"):
+            pass
+    with pytest.raises(SnapshotError, match="cannot write '-'"):
+        check_target("-")
+    assert not list(tmp_path.iterdir())
+
+
+def test_folders_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(SnapshotError, match="cannot make the folder '.*/file/under'"):
+        make_folder(tmp_path / "file/under")
+    with pytest.raises(SnapshotError, match="cannot make the folder"):
+        make_digits(tmp_path / "file/under")
 
 
 def test_a_directory_at_the_target_is_left_alone(tmp_path):

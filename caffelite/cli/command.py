@@ -86,12 +86,10 @@ def engine_options(options: Options) -> dict[str, Any]:
     }
 
 
-def no_gpu(what: str) -> DeviceError:
+def no_gpu(what: str, fix: str = "") -> DeviceError:
     """The error for a request that only a GPU could meet."""
-    return DeviceError(
-        f"{what}: this build has the CPU engine only\n"
-        "  Fix: leave -gpu out; a file with solver_mode: GPU trains on the CPU as it is"
-    )
+    fix = fix or "leave -gpu out; a file with solver_mode: GPU trains on the CPU as it is"
+    return DeviceError(f"{what}: this build has the CPU engine only\n  Fix: {fix}")
 
 
 _FILES = {"weights": "weights file", "snapshot": "solver state"}

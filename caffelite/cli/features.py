@@ -34,7 +34,7 @@ def _whole(text: str) -> int:
 def _check_device(words: list[str]) -> None:
     """The old trailing words ``CPU`` or ``GPU [DEVICE_ID=N]``."""
     if words and words[0] == "GPU":
-        raise no_gpu("GPU")
+        raise no_gpu(" ".join(words), f"leave {' '.join(words)} out, or write CPU")
     if words and words[0] != "CPU":
         raise UsageError(f"features: expected CPU or nothing behind the kind of database, got '{words[0]}'")
 

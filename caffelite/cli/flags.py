@@ -170,7 +170,9 @@ def _negated(name: str, text: str | None, table: Mapping[str, Flag]) -> Flag:
     flag = table.get(_key(stem)) if name.startswith("no") else None
     if flag is None or not isinstance(flag.default, bool) or text is not None:
         known = [flag.name for flag in table.values() if not flag.hidden]
-        raise UsageError(f"unknown flag '--{name}'{suggestion(name, known)}")
+        longer = " and ".join(f"--{other}" for other in known if other.startswith(f"{name}_"))
+        near = f"; did you mean {longer}?" if longer else suggestion(name, known)
+        raise UsageError(f"unknown flag '--{name}'{near}")
     return flag
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from caffelite.atomic import make_folder
 from caffelite.data import opencv
 from caffelite.data.datum import Datum
 from caffelite.data.lmdb import LmdbWriter
@@ -49,8 +50,7 @@ def make_digits(target: str | os.PathLike[str]) -> tuple[Path, Path]:
     images, labels = load_digits()
     order = RandomSource(0).permutation(len(images), "digits")
     is_test = np.arange(len(order)) % _TEST_OF == _TEST_OF - 1
-    folder = Path(target)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_folder(target)
     paths = folder / "digits_train_lmdb", folder / "digits_test_lmdb"
     for path, chosen in zip(paths, (order[~is_test], order[is_test]), strict=True):
         with LmdbWriter(path) as writer:

@@ -13,7 +13,7 @@ import numpy as np
 from caffelite.data import opencv
 from caffelite.data.images import Example, ImageBatches
 from caffelite.data.keys import Keys
-from caffelite.data.lists import open_list
+from caffelite.data.lists import NO_COMMA, open_list
 from caffelite.data.owner import NOBODY, Owner
 from caffelite.data.transform import Transformer
 from caffelite.random import RandomSource
@@ -93,10 +93,15 @@ def _integers(words: list[list[bytes]], numbers: np.ndarray, path: str, owner: O
     ]
     if odd:
         line = b" ".join(words[odd[0]]).decode("utf-8", "backslashreplace")
+        fix = NO_COMMA if "," in line else "label_dim: 1 keeps fractions"
         _log.warning("%s", owner.message(
             f"{len(odd)} of {len(words)} lines of '{path}' do not end with an integer, the first is line {numbers[odd[0]]}, "
-            f"'{line}': their labels are cut to integers, or 0, as in Caffe", fix="label_dim: 1 keeps fractions",
+            f"'{line}': their labels are cut to integers, or 0, as in Caffe", fix=fix,
         ))  # fmt: skip
+    elif words[0][0].endswith(b","):
+        name = words[0][0].decode("utf-8", "backslashreplace")
+        text = f"the first path of '{path}' is '{name}', with a comma at its end"
+        _log.warning("%s", owner.message(text, fix=NO_COMMA))
     return np.array(labels, np.int64)
 
 

@@ -14,6 +14,8 @@ from caffelite.errors import MissingFileError
 _MARK = codecs.BOM_UTF8  # some editors on Windows begin a file with it
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # and PowerShell's ">" one of these
 
+NO_COMMA = "a blank stands between path and label, not a comma: sed -E -i 's/, *([^,]*)$/ \\1/' LIST"
+
 
 @contextmanager
 def open_list(path: str, what: str, owner: Owner) -> Iterator[BinaryIO]:

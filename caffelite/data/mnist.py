@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from caffelite.atomic import atomic_write
+from caffelite.atomic import atomic_write, make_folder
 from caffelite.data.datum import Datum
 from caffelite.data.writer import open_writer
 from caffelite.errors import DataError, MissingFileError
@@ -94,7 +94,7 @@ def make_mnist(source: StrPath, target: StrPath) -> tuple[Path, Path]:
             raise DataError(
                 f"'{path}' exists already\n  Fix: remove it, or write into another directory with --to DIR"
             )
-    Path(target).mkdir(parents=True, exist_ok=True)
+    make_folder(target)
     for pair, path in zip((train, test), paths, strict=True):
         _write(*pair, path)
     return paths
@@ -114,8 +114,7 @@ def download(
         DataError: no mirror delivers a file with the right contents; tells what each one did.
         SnapshotError: the directory is not writable.
     """
-    folder = Path(target)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_folder(target)
     for name in CHECKSUMS:
         path = folder / f"{name}.gz"
         if path.exists() and _is_right(name, path.read_bytes()):

@@ -11,6 +11,7 @@ import numpy as np
 
 from caffelite.data import opencv
 from caffelite.data.datum import Datum
+from caffelite.data.lists import NO_COMMA
 from caffelite.data.writer import open_writer
 from caffelite.errors import DataError, UsageError
 from caffelite.logs.log import get_log
@@ -56,8 +57,10 @@ class ImageForm:
 
     def __post_init__(self) -> None:
         if min(self.height, self.width) < 0 or (self.height > 0) != (self.width > 0):
+            side = max(self.height, self.width, 1)
             raise UsageError(
-                f"resize_height {self.height}, resize_width {self.width}: expected both, or neither, above 0"
+                f"resize_height {self.height}, resize_width {self.width}: expected both, or neither, above 0\n"
+                f"  Fix: both, such as -resize_height={side} -resize_width={side}, as images get exactly this size"
             )
 
 
@@ -81,9 +84,10 @@ def read_image_list(path: str | Path) -> list[Entry]:
     for number, line in read_lines(path):
         match = _LINE.fullmatch(line)
         if not match or int(match[2]) not in _LABELS:
-            raise DataError(
+            text = (
                 f"{path}:{number}: expected 'PATH LABEL' with a whole number as label (32 bits), got '{line}'"
             )
+            raise DataError(f"{text}\n  Fix: {NO_COMMA}" if "," in line else text)
         entries.append(Entry(match[1], int(match[2])))
     return entries
 
@@ -142,6 +146,8 @@ def convert_imageset(
             writer.put(picture.datum, key=f"{number:08d}_{entries[number].path}")
             progress.step()
         if not progress.count:
+            if all(entry.path.endswith(",") for entry in entries):
+                raise DataError(f"none of {len(paths)} images could be read\n  Fix: {NO_COMMA}")
             raise DataError(
                 f"none of {len(paths)} images could be read: is '{root}' where the list's paths begin?"
             )

@@ -82,6 +82,15 @@ def test_labels_as_atoi_reads_them(write, caplog):
     assert "4 of 5 lines" in record.getMessage() and "line 1, 'a.png 3.7'" in record.getMessage()
 
 
+@pytest.mark.parametrize("text", ["a.png,1\nb.png,2\n", "a.png, 1\nb.png, 2\n"])
+def test_commas_are_told(write, caplog, text):
+    read_image_list(write(text), owner=LAYER)
+    (record,) = caplog.records
+    assert (
+        "\n  Fix: a blank stands between path and label, not a comma: sed -E -i 's/," in record.getMessage()
+    )
+
+
 @pytest.mark.parametrize("label", ["2147483648", "-2147483649", "9" * 30])
 def test_labels_of_more_than_32_bits(write, label):
     with pytest.raises(DataError, match=f"layer 'faces'.*32 bits in line 2 of '.*', got {label}"):

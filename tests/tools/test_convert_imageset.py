@@ -192,6 +192,7 @@ def test_a_database_that_is_there_is_refused(run: Run) -> None:
         ("0.png cat", "got '0.png cat'"),
         ("0.png 99999999999", "got '0.png 99999999999'"),
         (" 7", "got '7'"),
+        ("0.png,7", "got '0.png,7'\n  Fix: a blank stands between path and label, not a comma: sed"),
     ],
 )
 def test_a_line_of_another_form(run: Run, line: str, message: str) -> None:
@@ -200,11 +201,27 @@ def test_a_line_of_another_form(run: Run, line: str, message: str) -> None:
     assert result.code == 3 and "list.txt:2: " in result.err and message in result.err
 
 
+def test_paths_with_a_comma_behind_them(run: Run) -> None:
+    make()
+    Path("list.txt").write_text("0.png, 1\n1.png, 0\n")
+    result = run("convert_imageset images/ list.txt out")
+    assert result.code == 3 and "none of 2 images could be read\n  Fix: a blank stands between" in result.err
+
+
 @pytest.mark.parametrize(
     ("line", "code", "message"),
     [
         ("convert_imageset images/ list.txt", 2, "expected ROOT/ LIST DATABASE"),
-        ("convert_imageset -resize_width 5 images/ list.txt out", 2, "expected both, or neither, above 0"),
+        (
+            "convert_imageset -resize_width 5 images/ list.txt out",
+            2,
+            "Fix: both, such as -resize_height=5 -resize_width=5",
+        ),
+        (
+            "convert_imageset -resize 5 images/ list.txt out",
+            2,
+            "did you mean --resize_width and --resize_height?",
+        ),
         ("convert_imageset -backend mdb images/ list.txt out", 2, "expected one of lmdb, leveldb, got 'mdb'"),
         ("convert_imageset -encode_type xyz images/ list.txt out", 2, "cannot be encoded as 'xyz'"),
         ("convert_imageset images/ absent.txt out", 3, "list 'absent.txt' does not exist"),

@@ -155,7 +155,11 @@ def test_features_into_leveldb(run: Run, model: Model) -> None:
             3,
             "weights file 'absent.caffemodel' does not exist",
         ),
-        ("net.caffemodel net.prototxt ip db2 1 lmdb GPU", 5, "GPU: this build has the CPU engine only"),
+        (
+            "net.caffemodel net.prototxt ip db2 1 lmdb GPU DEVICE_ID=0",
+            5,
+            "GPU DEVICE_ID=0: this build has the CPU engine only\n  Fix: leave GPU DEVICE_ID=0 out, or write CPU",
+        ),
         ("net.caffemodel net.prototxt ip db2 1 lmdb cpu", 2, "expected CPU or nothing"),
         ("net.caffemodel net.prototxt ip db2 1", 2, "expected WEIGHTS NET BLOBS"),
     ],

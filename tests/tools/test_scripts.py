@@ -90,6 +90,19 @@ def test_parse_log_sh_is_for_a_shell() -> None:
     assert Path("train.log.test").read_text().startswith("#Iters")
 
 
+@pytest.mark.parametrize("words", [[str(TOOLS / "convert_imageset")], ["-m", "caffelite"]])
+def test_where_caffelite_is_not_installed(words: list[str]) -> None:
+    """A Python without NumPy, -S: without what pip has installed."""
+    command = [sys.executable, "-S", *words]
+    variables = {"PATH": os.environ["PATH"]}
+    result = subprocess.run(
+        command, capture_output=True, text=True, env=variables, cwd=TOOLS.parent, check=False
+    )
+    assert result.returncode == 5 and "Traceback" not in result.stderr
+    assert result.stderr.startswith("error: caffelite needs 'numpy', which is not installed for ")
+    assert f"\n  Fix: python -m pip install '{TOOLS.parent}', or use the Python of " in result.stderr
+
+
 def test_the_command_caffe() -> None:
     result = shell(sys.executable, str(TOOLS / "caffe"), "train")
     assert result.returncode == 2 and "Need a solver definition to train." in result.stderr

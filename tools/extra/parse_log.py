@@ -5,6 +5,6 @@ import sys
 from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[2])
-from caffelite.cli.main import main  # noqa: E402
+from caffelite.__main__ import main  # noqa: E402
 
 sys.exit(main(["parse_log.py", *sys.argv[1:]]))
