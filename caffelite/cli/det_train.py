@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from caffelite.cli.command import ENGINE, Command, apply_engine
 from caffelite.cli.flags import Flag, Options
@@ -52,26 +52,23 @@ def _card_and_data(options: Options, folder: Path, run: Path) -> tuple[Card, Det
 
 
 def _train(options: Options, folder: Path, run: Path, card: Card, dataset: DetectionSet) -> Path:
-    given: dict[str, Any] = {
-        "run": run,
-        "weights": options.items("weights"),
-        "resume": options.text("resume"),
-        "settings": options.several("set"),
-        "iterations": options.integer("iterations") if options.has("iterations") else None,
-        "seed": options.integer("seed") if options.has("seed") else None,
-    }
     from caffelite.detection.training import train
 
     return train(
         folder,
         dataset,
+        run=run,
         card=card,
+        weights=options.items("weights"),
         proposals=options.text("proposals") or None,
+        resume=options.text("resume"),
+        iterations=options.integer("iterations") if options.has("iterations") else None,
+        seed=options.integer("seed") if options.has("seed") else None,
+        settings=options.several("set"),
         validation=_validation(options, card),
         pictures=options.integer("pictures"),
         engine=options.text("engine"),
         precision=options.text("precision"),
-        **given,
     )
 
 
