@@ -12,11 +12,14 @@ from caffelite.errors import UsageError
 
 def _run(options: Options) -> int:
     from caffelite.detection.proposals import read_proposals
+    from caffelite.detection.rcnn.comparison import Comparison
+    from caffelite.detection.rcnn.detector import RcnnDetector
     from caffelite.detection.testing import FILE, Times, assess, load_for
 
     if not options.text("data"):
         raise UsageError("expected --data DATA, the set to test on")
     detector = load_detector(options)
+    modes = Comparison(detector) if isinstance(detector, RcnnDetector) else None
     dataset = load_for(detector.card, options.text("data"), options.text("split"))
     file = options.text("proposals")
     if file and detector.card.has_rpn:
@@ -25,9 +28,11 @@ def _run(options: Options) -> int:
     output = Path(options.text("o") or _home(options.arguments[0]) / "eval")
     times = Times()
     report = assess(
-        detector, dataset, output, proposals, tell=tell, times=times, worst=options.integer("worst")
+        modes or detector, dataset, output, proposals, tell=tell, times=times, worst=options.integer("worst")
     )
     print(report.text())
+    if modes:
+        print(f"\n{modes.text(dataset)}")
     print(times.text())
     print(f"Wrote {output / FILE} and {output / 'report.html'}")
     return 0

@@ -31,8 +31,8 @@ class Comparison:
         }
 
     def text(self, dataset: DetectionSet) -> str:
-        """A table of all modes."""
-        lines = [f"{'':10}{'VOC07':>8}{'area':>8}{'COCO':>8}"]
+        """A table of all modes, in lines."""
+        lines = [f"{'scored by':10}{'VOC07':>8}{'area':>8}{'COCO':>8}"]
         for mode, report in self.reports(dataset).items():
             lines.append(f"{mode:10}{report.map07:8.3f}{report.map:8.3f}{report.coco['AP']:8.3f}")
-        return "\n".join(lines)
+        return "\n".join(lines) + "\n"

@@ -24,6 +24,7 @@ _log = logging.getLogger(__name__)
 
 _SAMPLE = 200  # pictures that the mean norm is taken of
 _EVERY = 200  # pictures between lines of progress
+_NEVER = -100.0  # bias of an SVM that never fires
 
 Tell = Callable[[str], None]
 
@@ -140,7 +141,7 @@ class _Miner:
     def __init__(self, positives: Array, options: SvmOptions):
         self.positives, self._options = positives, options
         self.negatives = positives[:0]
-        self.weights, self.bias = np.zeros(positives.shape[1], np.float32), np.float32(-np.inf)
+        self.weights, self.bias = np.zeros(positives.shape[1], np.float32), np.float32(_NEVER)
         self.trained = False
         self._new: list[Array] = []
 
