@@ -134,7 +134,7 @@ class Executor:
         if self._backward_ready:
             places += self.plan.diff.values()
         for place in places:
-            self.storage.array(place)
+            self.storage.reserve(place)
         self._allocated = self.storage.generation
         self._whole_forward, self._whole_backward = {}, None
 

@@ -10,17 +10,19 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from caffelite.engine import get_engine
-from caffelite.errors import UsageError
+from caffelite.errors import CaffeliteError, UsageError
 from caffelite.executor import Executor, Hooks, Passes
 from caffelite.fillers import fill
 from caffelite.graph.build import build_graph
 from caffelite.graph.graph import Graph, Node, ParamUse
+from caffelite.graph.reshaped import reshaped
 from caffelite.graph.state import State, net_state
 from caffelite.layers.base import measures
 from caffelite.loading import LoadReport, blobs_in_net, check_shared, load_params
@@ -185,7 +187,7 @@ class Model:
         ]:
             del self._plans[old]  # it would keep alive the memory that the net has outgrown
         before, known = self.executor, self._plans.get(key)
-        self.executor = known or self._executor_for(self._build(wanted), wanted)
+        self.executor = known or self._executor_for(self._reshaped(wanted), wanted)
         if self.executor is not before:
             self.executor.forget()  # plans share kernels, so those that it has may be bound elsewhere
         self._shapes, self._measured = free, measured
@@ -199,6 +201,13 @@ class Model:
                     f"cannot reshape blob '{name}': its shape follows from the net's inputs "
                     f"({', '.join(sorted(self._shapes)) or 'none'})"
                 )
+
+    def _reshaped(self, shapes: Shapes) -> Graph:
+        """The graph at hand with other shapes; built from the messages if it cannot take them, for all complaints."""
+        with suppress(CaffeliteError):
+            if (graph := reshaped(self.graph, shapes)) is not None:
+                return graph
+        return self._build(shapes)
 
     def _build(self, shapes: Shapes) -> Graph:
         return build_graph(

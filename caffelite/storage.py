@@ -54,11 +54,15 @@ class Storage:
                 "that the net has\n  Fix: take a smaller batch or smaller images, or close other programs"
             ) from error
 
+    def reserve(self, placement: Placement) -> Array:
+        """The piece of memory that a placement lies in, large enough for it."""
+        name, offset = _where(placement.buffer)
+        return self.take(name, offset + max(placement.buffer.nbytes, placement.operand.nbytes))
+
     def array(self, placement: Placement) -> Array:
         """The array that lies at a placement: of the operand's shape, strided as its layout says."""
-        operand, buffer = placement.operand, placement.buffer
-        name, offset = _where(buffer)
-        raw = self.take(name, offset + max(buffer.nbytes, operand.nbytes))[offset : offset + operand.nbytes]
+        operand, offset = placement.operand, _where(placement.buffer)[1]
+        raw = self.reserve(placement)[offset : offset + operand.nbytes]
         flat = raw.view(operand.dtype)
         if operand.layout == CHANNELS_LAST:
             n, c, h, w = operand.shape

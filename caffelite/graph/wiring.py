@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from caffelite.errors import NetError, UnknownNameError, layer_message
@@ -169,12 +170,25 @@ def assign(names: tuple[str, ...], items: list[Any]) -> dict[str, Any]:
     One repeated name takes whatever the names before and after it leave over.
     """
     result: dict[str, Any] = {}
-    rest = list(items)
+    for name, at in _positions(names, len(items)):
+        if isinstance(at, list):
+            result[name] = [items[position] for position in at]
+        else:
+            result[name] = None if at is None else items[at]
+    return result
+
+
+@cache
+def _positions(names: tuple[str, ...], size: int) -> list[tuple[str, int | list[int] | None]]:
+    """Which of ``size`` items a declared name has."""
+    result: list[tuple[str, int | list[int] | None]] = []
+    rest = list(range(size))
     for position, name in enumerate(names):
         later = sum(not other.endswith("?") for other in names[position + 1 :])
         if name.endswith("*"):
             size = len(rest) - later
-            result[plain(name)], rest = rest[:size], rest[size:]
+            result.append((plain(name), rest[:size]))
+            rest = rest[size:]
         else:
-            result[plain(name)] = rest.pop(0) if rest else None
+            result.append((plain(name), rest.pop(0) if rest else None))
     return result

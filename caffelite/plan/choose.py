@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import replace
 from functools import partial
 
@@ -9,7 +10,7 @@ from caffelite.graph.graph import Graph, Node, Value
 from caffelite.graph.wiring import assign
 from caffelite.layers.base import plain
 from caffelite.plan.kernel import ArrayKernel, Engine, Kernel, Operand, Operands, Site
-from caffelite.plan.known import Choice, KnownKernels
+from caffelite.plan.known import Choice, KnownKernels, key_of
 from caffelite.plan.layout import Layouts, is_view
 from caffelite.plan.plan import Step
 
@@ -33,12 +34,13 @@ def choose_kernels(
     steps: dict[Node, Step] = {}
     for node in reversed(graph.nodes):
         site = _site(node, engine, layouts, backward)
-        choice = known.choice(node, site, partial(_first_willing, site, engine))
+        key = key_of(node, site)
+        choice = known.choice(key, partial(_first_willing, site, engine))
         post = _post(node, site, choice.cls, steps, layouts, observe) if fuse else None
-        kernel = _kernel(node, site, post, choice, known, engine)
+        kernel = _kernel(key, site, post, choice, known, engine)
         if post is not None and site.backward and plain(node.layer.tops[0]) in kernel.reads():
             post = None  # its backward needs the value in between
-            kernel = _kernel(node, site, post, choice, known, engine)
+            kernel = _kernel(key, site, post, choice, known, engine)
         step = Step(node, kernel, choice.reasons, view=is_view(node, layouts), absorbs=post)
         if post is not None:
             post.absorbed_by = step
@@ -80,11 +82,11 @@ def _first_willing(site: Site, engine: Engine) -> Choice:
 
 
 def _kernel(
-    node: Node, site: Site, post: Step | None, choice: Choice, known: KnownKernels, engine: Engine
+    key: Hashable, site: Site, post: Step | None, choice: Choice, known: KnownKernels, engine: Engine
 ) -> Kernel:
     full = replace(site, post=post.node.layer) if post else site
     make = partial(_make, choice.cls, full, engine)
-    return known.kernel(node, site, post.node if post else None, choice, make)
+    return known.kernel(key, post.node if post else None, choice, make)
 
 
 def _make(cls: type[Kernel] | None, site: Site, engine: Engine) -> Kernel:

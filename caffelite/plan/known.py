@@ -29,28 +29,25 @@ class KnownKernels:
         self._choices: WeakValueDictionary[Hashable, Choice] = WeakValueDictionary()
         self._kernels: WeakValueDictionary[Hashable, Kernel] = WeakValueDictionary()
 
-    def choice(self, node: Node, site: Site, choose: Callable[[], Choice]) -> Choice:
-        """What was chosen for the node at such a site, or now is."""
-        key = (node.key, _signature(site))
+    def choice(self, key: Hashable, choose: Callable[[], Choice]) -> Choice:
+        """What was chosen for a node at such a site (:func:`key_of`), or now is."""
         if (found := self._choices.get(key)) is None:
             found = self._choices[key] = choose()
         return found
 
-    def kernel(
-        self, node: Node, site: Site, post: Node | None, choice: Choice, make: Callable[[], Kernel]
-    ) -> Kernel:
+    def kernel(self, key: Hashable, post: Node | None, choice: Choice, make: Callable[[], Kernel]) -> Kernel:
         """The kernel that the choice led to, with the activation ``post`` at its end, or a new one."""
-        key = (node.key, _signature(site), post.key if post else None)
-        if (found := self._kernels.get(key)) is None:
-            found = self._kernels[key] = make()
+        full = key, post.key if post else None
+        if (found := self._kernels.get(full)) is None:
+            found = self._kernels[full] = make()
         found.choice = choice  # which lives as long as the kernel
         return found
 
 
-def _signature(site: Site) -> Hashable:
-    """All of a site that may differ between plans of one net."""
+def key_of(node: Node, site: Site) -> Hashable:
+    """The node and all of its site that may differ between plans of one net."""
     operands = tuple((name, _fixed(operand)) for name, operand in site.operands.items())
-    return operands, site.propagate, tuple(site.learn.items()), site.backward
+    return node.key, operands, site.propagate, tuple(site.learn.items()), site.backward
 
 
 def _fixed(operands: Operands) -> Hashable:

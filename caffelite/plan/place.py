@@ -129,14 +129,15 @@ class Placer:
 
     def _name_blobs(self) -> None:
         """Names the memory of each blob; earlier versions that lie elsewhere are copied to where users look."""
-        for name, last in self.graph.blobs.items():
+        blobs = self.graph.blobs
+        for name, last in blobs.items():
             self.data[last].buffer.blob = self.data[last].buffer.blob or name
             if last in self.diff:
                 self.diff[last].buffer.blob = self.diff[last].buffer.blob or name
         if not self.observe:
             return
         for value in self.graph.values:
-            last = self.graph.blobs[value.name]
+            last = blobs[value.name]
             if self.data[value].buffer is not self.data[last].buffer:
                 self._show(value, last)
             if (
