@@ -91,22 +91,30 @@ def _lenience(log: Log, lenient: bool) -> Iterator[None]:
     def show(message: Warning | str, *_: object) -> None:
         log.emit("warning", str(message), "upgrade_proto.cpp:1", "W")
 
-    with warnings.catch_warnings(), _library_warnings(log), reading(lenient=lenient):
+    with warnings.catch_warnings(), _library_records(log), reading(lenient=lenient):
         warnings.simplefilter("always", IgnoredFieldWarning)
         warnings.showwarning = show  # type: ignore[assignment]
         yield
 
 
 @contextmanager
-def _library_warnings(log: Log) -> Iterator[None]:
+def _library_records(log: Log) -> Iterator[None]:
     """What the library tells Python's logging (data that were passed over) becomes lines of the log too."""
     logger, handler = logging.getLogger("caffelite"), logging.Handler()
-    handler.emit = lambda record: log.emit("warning", record.getMessage(), "data_layer.cpp:1", "W")  # type: ignore[method-assign]
+    handler.emit = partial(_told, log)  # type: ignore[method-assign]
     logger.addHandler(handler)
+    level = logger.level
+    logger.setLevel(logging.INFO)
     try:
         yield
     finally:
+        logger.setLevel(level)
         logger.removeHandler(handler)
+
+
+def _told(log: Log, record: logging.LogRecord) -> None:
+    kind, severity = ("message", "I") if record.levelno < logging.WARNING else ("warning", "W")
+    log.emit(kind, record.getMessage(), "data_layer.cpp:1", severity)
 
 
 def _print(text: str) -> int:

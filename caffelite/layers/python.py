@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from itertools import zip_longest
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,6 +24,8 @@ from caffelite.python_layer import ArrayBlob, KeyedLayer, NamedPhase
 from caffelite.python_layer import Layer as UserLayer
 from caffelite.random import RandomSource
 from caffelite.types import Shape
+
+_log = logging.getLogger(__name__)
 
 _BUILT_IN = {
     "roi_data_layer.layer": "caffelite.boxes.roi_data_layer",
@@ -41,6 +46,7 @@ class Python(Layer):
     Module:  looked for in Python's path, in the working directory and beside the prototxt. ``import caffe`` in it gives
              caffelite. Only if there is none are the four modules of py-faster-rcnn's prototxts those of caffelite:
              ``roi_data_layer.layer``, ``rpn.anchor_target_layer``, ``rpn.proposal_layer``, ``rpn.proposal_target_layer``.
+             The log says so, once for each of them.
     Raises:  NetError for a module, class or method that is not there; what the class raises comes through as it is, with a
              note that names the layer.
     Compatibility: ``self.phase`` is 0 or 1 as in BVLC Caffe and prints as TRAIN or TEST as the forks' layers expect;
@@ -122,7 +128,7 @@ class Python(Layer):
             if error.name is None or not f"{self.p.module}.".startswith(f"{error.name}."):
                 raise  # the module is there, something that it imports is not
             if self.p.module in _BUILT_IN:
-                return importlib.import_module(_BUILT_IN[self.p.module])
+                return _built_in(self.p.module)
             where = f"none in Python's path, {' or '.join(dict.fromkeys(places))}"
             fix = "set PYTHONPATH to the folder that holds it"
             raise self.error(f"a module '{self.p.module}'", where, fix, "module") from error
@@ -235,6 +241,14 @@ class Python(Layer):
     def _lend_params(self, blobs: Any, dblobs: Any = ()) -> None:
         for blob, values, gradient in zip_longest(self.user.blobs, blobs, dblobs):
             blob.lend(values, gradient)
+
+
+@cache
+def _built_in(module: str) -> ModuleType:
+    """caffelite's own module for one of py-faster-rcnn's, which is told once in a process."""
+    own = _BUILT_IN[module]
+    _log.info("Python module '%s' is not in the path: caffelite's own, %s, is used", module, own)
+    return importlib.import_module(own)
 
 
 @contextmanager

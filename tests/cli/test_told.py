@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from caffelite.cli.main import main
+from caffelite.cli.verbs import command
 
 from .conftest import NET, SOLVER, Run
 
@@ -26,6 +29,21 @@ snapshot_prefix: "nowhere/tiny"
 def write(name: str, text: str) -> str:
     Path(name).write_text(text)
     return name
+
+
+def test_records_of_the_library_keep_their_severity(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = logging.getLogger("caffelite.some")
+
+    def verb(options: object) -> int:
+        log.info("by the way")
+        log.warning("mind this")
+        return 0
+
+    monkeypatch.setattr("caffelite.cli.main.command", lambda name: replace(command("layers"), run=verb))
+    lines = run("layers").err.splitlines()
+    assert [(line[0], line.split("] ")[1]) for line in lines] == [("I", "by the way"), ("W", "mind this")]
+    run("layers")
+    assert log.parent is not None and log.getEffectiveLevel() == logging.WARNING
 
 
 # -- solvers --------------------------------------------------------------------------------------------------

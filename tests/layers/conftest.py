@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from caffelite.errors import NetError
 from caffelite.testing import make_layer
 from caffelite.types import Phase
+
+from .python_layers import MODULE
 
 
 @pytest.fixture
@@ -23,3 +28,12 @@ def message():
         return re.sub(place, "", str(caught.value))
 
     return message
+
+
+@pytest.fixture
+def my_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Lets nets find ``MODULE`` under the name ``my_layers``."""
+    (tmp_path / "my_layers.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield
+    sys.modules.pop("my_layers", None)
