@@ -67,9 +67,9 @@ _TINY = Numbers(
     display=100,
     window_batch=64,
     schedules=(
-        ("faster", Schedule(5200, 4000, rate=0.02)),
-        ("fast", Schedule(5200, 4000, rate=0.02)),
-        ("rpn", Schedule(2600, 2000, rate=0.02)),
+        ("faster", Schedule(2600, 2000, rate=0.02)),
+        ("fast", Schedule(2600, 2000, rate=0.02)),
+        ("rpn", Schedule(1600, 1200, rate=0.02)),
         ("rcnn", Schedule(700, 500, rate=0.01)),
     ),
 )
