@@ -218,7 +218,9 @@ def test_classes_are_matched_by_name_whatever_their_case_and_order(tmp_path):
 
 
 def test_no_class_in_common_is_an_error_not_an_ap_of_0(tmp_path):
-    with pytest.raises(DataError, match=r"none of the detector's classes .* circle, square, triangle; the data has cat, dog"):
+    with pytest.raises(
+        DataError, match=r"none of the detector's classes .* circle, square, triangle; the data has cat, dog"
+    ):
         load_for(Card("faster", "tiny", CLASSES), data_of(tmp_path, "cat", "dog"), "test")
 
 

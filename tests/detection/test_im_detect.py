@@ -162,9 +162,9 @@ def test_regions_that_are_nearly_the_same_are_seen_once(tmp_path):
         np.testing.assert_array_equal(scores[0], scores[row])
         np.testing.assert_array_equal(found[0], found[row])
     assert not np.allclose(scores[0], scores[2])
-    assert not np.allclose(
-        found[1], im_detect(net, im, regions, replace(VIEW, dedup=0))[1][1], atol=1e-6
-    ), "without the hash each region has a code relative to itself"
+    assert not np.allclose(found[1], im_detect(net, im, regions, replace(VIEW, dedup=0))[1][1], atol=1e-6), (
+        "without the hash each region has a code relative to itself"
+    )
 
 
 def test_without_box_regression_the_regions_come_back(tmp_path):
@@ -222,7 +222,9 @@ def test_features(tmp_path):
 # -- what cannot be ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("im", ["photo.jpg", np.zeros((4, 4)), np.zeros((4, 4, 4)), np.zeros((0, 4, 3)), None])
+@pytest.mark.parametrize(
+    "im", ["photo.jpg", np.zeros((4, 4)), np.zeros((4, 4, 4)), np.zeros((0, 4, 3)), None]
+)
 def test_what_is_no_image(tmp_path, im):
     with pytest.raises(DataError, match=r"expected an image \(H, W, 3\)"):
         im_detect(net_of(tmp_path, FASTER), im)
@@ -252,7 +254,9 @@ def test_a_net_of_no_detector(tmp_path):
 
 def test_blobs_of_other_names_are_told(tmp_path):
     net = net_of(tmp_path, FASTER.replace('"bbox_pred"', '"bbox_prd"'))
-    with pytest.raises(UsageError, match="expected a blob 'bbox_pred', there is none; did you mean 'bbox_prd'"):
+    with pytest.raises(
+        UsageError, match="expected a blob 'bbox_pred', there is none; did you mean 'bbox_prd'"
+    ):
         im_detect(net, image(), view=VIEW)
 
 
