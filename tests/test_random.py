@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import timeit
 
 import numpy as np
 import pytest
@@ -71,8 +70,3 @@ def test_no_seed_takes_a_fresh_one_that_can_be_printed():
 def test_numpy_integers_are_keys():
     source = RandomSource(3)
     assert np.array_equal(source.words(0, 1, np.int64(4)), source.words(0, 1, 4))
-
-
-def test_a_generator_costs_less_than_15_microseconds():
-    source = RandomSource(3)
-    assert min(timeit.repeat(lambda: source.generator("drop6", 17), number=500, repeat=5)) / 500 < 15e-6
