@@ -109,7 +109,7 @@ def _tell(text: str) -> None:
 
 
 COMMAND = Command(
-    "region proposals by Selective Search, Edge Boxes, BING, sliding windows or an RPN, and their recall",
+    "region proposals by Selective Search, Edge Boxes, BING, windows or an RPN; recall",
     _run,
     (
         Flag("o", "", "file of the proposals (.npz), or folder of the model that is learned", "PATH"),
