@@ -1,9 +1,8 @@
 """The arithmetic of the table of speeds."""
 
-import numpy as np
 import pytest
 
-from benchmarks.detection_speed import BATCHED, FAST, FASTER, SINGLE, markdown, ranks, scaled, shaken, table
+from benchmarks.detection_speed import BATCHED, FAST, FASTER, SINGLE, markdown, ranks, scaled, table
 from caffelite.detection.card import Card
 from caffelite.detection.recipes.files import recipe
 from caffelite.prototxt.source import parse_net
@@ -27,12 +26,6 @@ def test_the_table_has_a_row_a_method():
     lines = markdown(table(SECONDS, 2.0)).splitlines()
     assert len(lines) == 2 + len(SECONDS)
     assert lines[-1] == "| Faster R-CNN | 1.000 | 40.0 | 20.0 | 1.000 | 42.0 | 22.0 |"
-
-
-def test_repeated_boxes_stay_boxes_of_their_own():
-    (boxes,) = shaken([np.tile(np.float32([[1, 2, 30, 40]]), (5, 1))])
-    assert len(np.unique(boxes, axis=0)) == 5
-    assert np.allclose(boxes[:, 2] - boxes[:, 0], 29)
 
 
 @pytest.mark.parametrize(("arch", "expected"), [("vgg16", {"fc6": 1024, "fc7": 256}), ("tiny", {"fc6": 32})])
