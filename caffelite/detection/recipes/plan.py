@@ -70,7 +70,7 @@ _TINY = Numbers(
         ("faster", Schedule(2600, 2000, rate=0.02)),
         ("fast", Schedule(2600, 2000, rate=0.02)),
         ("rpn", Schedule(1600, 1200, rate=0.02)),
-        ("rcnn", Schedule(700, 500, rate=0.01)),
+        ("rcnn", Schedule(700, 500, rate=0.05)),
     ),
 )
 
