@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -47,8 +48,15 @@ class Anchors:
         return len(self.base)
 
     def over(self, height: int, width: int) -> Array:
-        """All anchors of a map (H * W * A, 4)."""
-        return shifted(self.base, self.stride, height, width)
+        """All anchors of a map (H * W * A, 4), not to be written to."""
+        return _over(self.base.tobytes(), self.stride, height, width)
+
+
+@lru_cache(maxsize=32)
+def _over(base: bytes, stride: float, height: int, width: int) -> Array:
+    anchors = shifted(np.frombuffer(base, np.float32).reshape(-1, 4), stride, height, width)
+    anchors.flags.writeable = False
+    return anchors
 
 
 def proposal_blobs(

@@ -28,6 +28,8 @@ def overlaps(a: Array, b: Array) -> Array:
     Computed in float64, as the original detectors do, so that equal overlaps come out equal. Boxes that do not
     meet have 0.
     """
+    if len(a) > len(b):  # NumPy is fast along a long last axis
+        return overlaps(b, a).T
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     width = np.minimum(a[:, None, 2], b[:, 2]) - np.maximum(a[:, None, 0], b[:, 0]) + 1
     height = np.minimum(a[:, None, 3], b[:, 3]) - np.maximum(a[:, None, 1], b[:, 1]) + 1

@@ -34,9 +34,12 @@ def prepared(image: Array, means: Array, target: float, longest: float) -> tuple
     return resized, scale
 
 
-def image_blob(images: Sequence[Array]) -> Array:
-    """Images (h, w, 3) of any sizes as (N, 3, H, W) float32; zeros fill the right and the bottom of smaller ones."""
-    height, width = (max(image.shape[i] for image in images) for i in (0, 1))
+def image_blob(images: Sequence[Array], multiple: int = 1) -> Array:
+    """Images (h, w, 3) of any sizes as (N, 3, H, W) float32; zeros fill the right and the bottom of smaller ones.
+
+    H and W are what the largest need, and multiples of ``multiple``.
+    """
+    height, width = (-(-max(image.shape[i] for image in images) // multiple) * multiple for i in (0, 1))
     blob = np.zeros((len(images), 3, height, width), np.float32)
     for item, image in zip(blob, images, strict=True):
         item[:, : image.shape[0], : image.shape[1]] = image.transpose(2, 0, 1)

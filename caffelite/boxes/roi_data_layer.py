@@ -124,7 +124,8 @@ class RoIDataLayer(BoxLayer):
             images.append(made)
             scales.append(scale)
         blobs = self._annotated if self.has_rpn else self._sampled
-        self._deliver(top, [image_blob(images), *blobs(entries, images, scales)])
+        data = image_blob(images, cfg.TRAIN.SIZE_MULTIPLE)
+        self._deliver(top, [data, *blobs(entries, images, scales)])
 
     def _annotated(
         self, entries: list[Mapping[str, Any]], images: list[Array], scales: list[float]

@@ -249,3 +249,14 @@ def test_the_image_is_resized_as_by_opencv() -> None:
     less = image.astype(np.float32) - np.float32([1, 2, 3])
     assert (got == cv2.resize(less, None, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)).all()
     assert image_blob([got, got[:10, :12]]).shape == (2, 3, *got.shape[:2])
+
+
+def test_data_has_sizes_of_a_multiple_if_asked_and_im_info_those_of_the_image(tmp_path: Path) -> None:
+    cfg.TRAIN.IMS_PER_BATCH, cfg.TRAIN.SIZE_MULTIPLE = 1, 16
+    net = data_net(tmp_path, RPN)
+    net.layers[0].set_roidb([entry(2, 20, 30)])
+    net.forward()
+    data = net.blobs["data"].data
+    assert data.shape == (1, 3, 32, 32)
+    assert net.blobs["im_info"].data.tolist() == [[20, 30, 1]]
+    assert data[0, 0, :20, :30].min() == 19 and not data[0, :, 20:].any() and not data[0, :, :, 30:].any()
