@@ -263,7 +263,7 @@ def test_iterations_shorten_all_stages_alike():
     card = choose(classes=("cat",), method="faster-4step").card
     texts = recipe(card, iterations=260)
     assert "max_iter: 260" in texts["stage1_fast_solver.prototxt"]
-    assert "max_iter: 130" in texts["stage2_rpn_solver.prototxt"]
+    assert "max_iter: 160" in texts["stage2_rpn_solver.prototxt"]
 
 
 @pytest.mark.parametrize(
