@@ -19,7 +19,6 @@ import io
 import json
 import os
 import re
-import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -31,12 +30,15 @@ from caffelite.atomic import atomic_write, make_folder
 from caffelite.detection.card import CARD
 from caffelite.detection.dataset import DetectionSet
 from caffelite.detection.detections import COLUMNS, Detections
+from caffelite.detection.formats.text import read_lines, read_text
+from caffelite.detection.packed import pack, unpack
 from caffelite.detection.safe_pickle import read_pickle
 from caffelite.errors import DataError, MissingFileError, UsageError
 from caffelite.prototxt.suggest import suggestion
 
 _VOC = re.compile(r"comp\d+(?:_[^_]+)?_det_(?P<split>[^_]+)_(?P<name>.+)\.txt")
 _HEAD = ["key", "class", *COLUMNS[1:]]
+_ROWS = {"rows": (len(COLUMNS),)}
 _FORMATS = ".npz, .json, .csv, or a folder (no ending) for VOC's result files"
 
 Row = tuple[str, str, float, float, float, float, float]  # key, class, score, box
@@ -157,39 +159,21 @@ class _Labels:
 
 
 def _npz(detections: Mapping[str, np.ndarray], dataset: DetectionSet) -> bytes:
-    file = io.BytesIO()
-    np.savez_compressed(
-        file,
-        keys=np.array(list(detections), np.str_),
-        counts=np.array([len(rows) for rows in detections.values()], np.int64),
-        rows=np.concatenate([np.empty((0, 6), np.float32), *detections.values()]).astype(np.float32),
-        classes=np.array(dataset.classes, np.str_),
-    )
-    return file.getvalue()
+    parts = {key: (rows,) for key, rows in detections.items()}
+    return pack(parts, _ROWS, classes=np.array(dataset.classes, np.str_))
 
 
 def _read_npz(file: Path, dataset: DetectionSet) -> Detections:
-    try:
-        with np.load(file, allow_pickle=False) as content:
-            keys, counts, rows, classes = (content[name] for name in ("keys", "counts", "rows", "classes"))
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"detections '{file}': expected keys, counts, rows and classes: {error}") from error
-    if len(keys) != len(counts) or counts.sum() != len(rows) or rows.shape[1:] != (len(COLUMNS),):
-        raise DataError(
-            f"detections '{file}': {len(keys)} keys, {len(counts)} counts, rows {rows.shape} do not fit"
-        )
-    labels = _Labels(dataset)
-    amounts = Counter(rows[:, 0].astype(int).tolist())
-    table = np.array(
-        [0, *(labels.of(str(name), amounts[k]) if amounts[k] else 0 for k, name in enumerate(classes, 1))]
-    )
-    if len(rows) and not (rows[:, 0] >= 1).all() & (rows[:, 0] <= len(classes)).all():
+    places, found = unpack(file, "detections", _ROWS, ["classes"])
+    rows, classes = found["rows"], found["classes"].reshape(-1)
+    labels, amounts = _Labels(dataset), Counter(rows[:, 0].tolist())
+    if not np.isin(rows[:, 0], np.arange(1, len(classes) + 1)).all():
         raise DataError(f"detections '{file}': expected labels from 1 to {len(classes)}")
+    names = [(str(name), amounts[label]) for label, name in enumerate(classes, 1)]
+    table = np.array([0, *(labels.of(name, count) if count else 0 for name, count in names)])
     rows[:, 0] = table[rows[:, 0].astype(int)]
-    parts = np.split(rows, np.cumsum(counts)[:-1]) if len(counts) else []
-    return Detections(
-        {str(key): part[part[:, 0] > 0] for key, part in zip(keys, parts, strict=True)}, labels.notes()
-    )
+    parts = {key: rows[place] for key, place in places.items()}
+    return Detections({key: part[part[:, 0] > 0] for key, part in parts.items()}, labels.notes())
 
 
 # -- csv -----------------------------------------------------------------------------------------------------
@@ -208,12 +192,15 @@ def _csv(detections: Mapping[str, np.ndarray], dataset: DetectionSet) -> bytes:
 
 
 def _read_csv(file: Path, dataset: DetectionSet) -> Detections:
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        table = csv.reader(lines)
+    table = csv.reader(io.StringIO(read_text(file), newline=""))
+    try:
         head = [name.strip().lower() for name in next(table, [])]
         if head != _HEAD:
             raise DataError(f"{file}:1: expected the head line {','.join(_HEAD)}, got {','.join(head)}")
-        return _gather((_row(file, n, row[:2], row[2:]) for n, row in enumerate(table, 2) if row), dataset)
+        rows = (_row(file, table.line_num, row[:2], row[2:]) for row in table if row)
+        return _gather(rows, dataset)
+    except csv.Error as error:
+        raise DataError(f"{file}:{table.line_num}: {error}") from error
 
 
 def _row(file: Path, line: int, names: list[str], numbers: list[str], shift: float = 0) -> Row:
@@ -245,11 +232,12 @@ def _voc_rows(path: Path) -> Iterator[Row]:
     if not matches:
         raise DataError(f"detections '{path}': expected files comp4_det_SPLIT_CLASS.txt, found none")
     for file, match in matches:
-        with file.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                if words := line.split():
-                    key = " ".join(words[:-5])  # names of pictures may have spaces
-                    yield _row(file, number, [key, match["name"]], words[-5:], shift=1)
+        for number, line in read_lines(file):
+            words = line.split()
+            if len(words) < 6:
+                raise DataError(f"{file}:{number}: expected image score x1 y1 x2 y2, got {line}")
+            key = " ".join(words[:-5])  # names of pictures may have spaces
+            yield _row(file, number, [key, match["name"]], words[-5:], shift=1)
 
 
 # -- COCO ----------------------------------------------------------------------------------------------------
@@ -273,8 +261,8 @@ def _json(detections: Mapping[str, np.ndarray], dataset: DetectionSet) -> bytes:
 
 def _read_json(file: Path, dataset: DetectionSet) -> Detections:
     try:
-        content = json.loads(file.read_bytes())
-    except ValueError as error:
+        content = json.loads(read_text(file))
+    except (ValueError, RecursionError) as error:
         raise DataError(f"detections '{file}': {error}") from error
     if not isinstance(content, list):
         raise DataError(
@@ -292,11 +280,11 @@ def _coco_row(file: Path, number: int, result: Any, keys: Mapping[Any, str], nam
     try:
         x, y, width, height = map(float, result["bbox"])
         image, category, score = result["image_id"], result["category_id"], float(result["score"])
+        key, name = keys.get(image, str(image)), names.get(category, str(category))
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"detections '{file}': result {number}: expected image_id, category_id, bbox of 4 numbers and score, got {result}"
         ) from error
-    key, name = keys.get(image, str(image)), names.get(category, str(category))
     return key, name, score, x, y, x + width - 1, y + height - 1
 
 
@@ -317,7 +305,21 @@ def _read_all_boxes(file: Path, dataset: DetectionSet) -> Detections:
     parts: dict[str, list[np.ndarray]] = defaultdict(list)
     for label, of_class in enumerate(boxes[1:], 1):
         for picture, found in zip(dataset.pictures, of_class, strict=True):
-            rows = np.asarray(found, np.float32).reshape(-1, 5)
+            rows = _five_columns(file, found, label, picture.key)
             ahead = np.full((len(rows), 1), label, np.float32)
             parts[picture.key].append(np.concatenate([ahead, rows[:, 4:], rows[:, :4]], axis=1))
     return Detections({key: np.concatenate(rows) for key, rows in parts.items()})
+
+
+def _five_columns(file: Path, found: Any, label: int, key: str) -> np.ndarray:
+    """Rows x1, y1, x2, y2, score (K, 5)."""
+    try:
+        rows = np.asarray(found, np.float32)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"detections '{file}': class {label}, picture '{key}': {error}") from error
+    if rows.size and (rows.ndim != 2 or rows.shape[1] != 5):
+        raise DataError(
+            f"detections '{file}': class {label}, picture '{key}': expected rows x1, y1, x2, y2, score (K, 5), "
+            f"got shape {rows.shape}"
+        )
+    return rows.reshape(-1, 5)

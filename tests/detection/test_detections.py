@@ -122,6 +122,23 @@ def test_pickles_of_arrays_and_plain_values(tmp_path):
     ("name", "content", "message"),
     [
         ("d.npz", b"no", "expected keys, counts, rows and classes"),
+        ("d.npz", b"", "expected keys, counts, rows and classes: No data left"),
+        ("d.csv", b"\xff\xfd", r"d.csv:1: no UTF-8 text"),
+        ("d.csv", b"key,class,score,x1,y1,x2,y2\n" + b"a" * 200000, r"d.csv:2: field larger"),
+        ("comp4_det_test_cat.txt", b"\n\xff", r"comp4_det_test_cat.txt:2: no UTF-8 text"),
+        ("comp4_det_test_cat.txt", b".5 1 2 3 4\n", r"cat.txt:1: expected image score x1 y1 x2 y2, got .5 1"),
+        ("d.json", b"[" * 100000, "d.json"),
+        (
+            "d.json",
+            b'[{"image_id": [7], "category_id": 1, "bbox": [1, 2, 3, 4], "score": 1}]',
+            "result 0: expected image_id",
+        ),
+        (
+            "d.pkl",
+            pickle.dumps([[]] + [[np.zeros((5, 4)), [], []]] * 2),
+            r"class 1, picture '000007'.*\(5, 4\)",
+        ),
+        ("d.pkl", pickle.dumps([[]] + [["ab", [], []]] * 2), "class 1, picture '000007': could not convert"),
         ("d.csv", b"a,b\n", r"d.csv:1: expected the head line key,class,score"),
         (
             "d.csv",
@@ -133,7 +150,8 @@ def test_pickles_of_arrays_and_plain_values(tmp_path):
         ("d.json", b'[{"image_id": 7}]', "result 0: expected image_id"),
         ("d.pkl", b"\x80", "cannot be read"),
         ("d.xml", b"", "expected a name that ends in"),
-        ("comp4_det_test_cat.txt", b"a .5 1 2 3\n", r"comp4_det_test_cat.txt:1: expected score"),
+        ("comp4_det_test_cat.txt", b"a .5 1 2 3\n", r"comp4_det_test_cat.txt:1: expected image"),
+        ("comp4_det_test_cat.txt", b"a b .5 1 2 3\n", r"comp4_det_test_cat.txt:1: expected score"),
     ],
 )
 def test_broken_files(tmp_path, name, content, message):

@@ -134,6 +134,23 @@ def test_pickles_of_detectron(tmp_path, name):
     ("name", "data", "message"),
     [
         ("p.npz", b"no", "expected keys, counts, boxes and scores"),
+        ("p.pkl", pickle.dumps([[[1, 2], [3]]] * 2), "expected numbers: setting an array element"),
+        ("p.pkl", pickle.dumps([np.full((1, 4), np.nan)] * 2), "some numbers are not finite"),
+        (
+            "p.pkl",
+            pickle.dumps({"boxes": [np.zeros((1, 4))] * 2, "ids": [1]}),
+            "2 lists of boxes, 2 of scores and 1 ids do not fit",
+        ),
+        (
+            "p.pkl",
+            pickle.dumps({"boxes": [np.zeros((1, 4))] * 2, "scores": 3}),
+            "2 lists of boxes, -1 of scores and 2 ids do not fit",
+        ),
+        (
+            "p.pkl",
+            pickle.dumps({"boxes": [np.zeros((2, 4))], "ids": [1], "scores": [[0.5]]}),
+            "2 boxes have 1 scores",
+        ),
         ("p.txt", b"", "expected a name that ends in .npz, .mat or .pkl"),
         ("p.pkl", pickle.dumps(3), "expected a list of boxes"),
         ("p.pkl", pickle.dumps([np.zeros((2, 3))]), r"expected boxes \(K, 4\), got shape \(2, 3\)"),

@@ -7,11 +7,9 @@ the pictures, if those are given, and what was taken is logged.
 
 from __future__ import annotations
 
-import io
 import logging
 import os
-import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ import numpy as np
 from caffelite.atomic import atomic_write, make_folder
 from caffelite.detection.dataset import DetectionSet, Picture
 from caffelite.detection.detection_files import image_ids
+from caffelite.detection.packed import pack, unpack
 from caffelite.detection.proposals.matlab import read_mat
 from caffelite.detection.proposals.tidy import Boxes, falling
 from caffelite.detection.safe_pickle import read_pickle
@@ -28,6 +27,7 @@ from caffelite.errors import DataError, MissingFileError, UsageError
 Proposals = dict[str, Boxes]
 """Key of a picture -> boxes float32 (K, 4) and scores float32 (K,), best first."""
 
+_ARRAYS = {"boxes": (4,), "scores": ()}  # shapes of their rows
 _THINNEST = 2  # pixels, of what is read from MATLAB files
 
 _log = logging.getLogger(__name__)
@@ -42,20 +42,18 @@ def write_proposals(path: str | os.PathLike[str], proposals: Mapping[str, Boxes]
         UsageError: the name ends otherwise.
         SnapshotError: it cannot be written there.
     """
+    target = check_name(path)
+    make_folder(target.parent)
+    with atomic_write(target) as out:
+        out.write(pack(proposals, _ARRAYS))
+
+
+def check_name(path: str | os.PathLike[str]) -> Path:
+    """The path of a file to be written. Raises UsageError unless its name ends in .npz."""
     target = Path(path)
     if target.suffix.lower() != ".npz":
         raise UsageError(f"proposals '{target}': expected a name that ends in .npz")
-    make_folder(target.parent)
-    file = io.BytesIO()
-    np.savez_compressed(
-        file,
-        keys=np.array(list(proposals), np.str_),
-        counts=np.array([len(boxes) for boxes, _ in proposals.values()], np.int64),
-        boxes=np.concatenate([np.empty((0, 4), np.float32), *(boxes for boxes, _ in proposals.values())]),
-        scores=np.concatenate([np.empty(0, np.float32), *(scores for _, scores in proposals.values())]),
-    )
-    with atomic_write(target) as out:
-        out.write(file.getvalue())
+    return target
 
 
 def read_proposals(
@@ -87,25 +85,8 @@ def read_proposals(
 
 
 def _read_npz(file: Path) -> Proposals:
-    try:
-        with np.load(file, allow_pickle=False) as content:
-            keys, counts, boxes, scores = (content[name] for name in ("keys", "counts", "boxes", "scores"))
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"proposals '{file}': expected keys, counts, boxes and scores: {error}") from error
-    if (
-        len(keys) != len(counts)
-        or counts.sum() != len(boxes)
-        or boxes.shape[1:] != (4,)
-        or len(boxes) != len(scores)
-    ):
-        raise DataError(
-            f"proposals '{file}': {len(keys)} keys, {len(counts)} counts, boxes {boxes.shape} and scores {scores.shape} do not fit"
-        )
-    ends = np.cumsum(counts)
-    return {
-        str(key): (boxes[end - count : end].astype(np.float32), scores[end - count : end].astype(np.float32))
-        for key, count, end in zip(keys, counts, ends, strict=True)
-    }
+    places, found = unpack(file, "proposals", _ARRAYS)
+    return {key: (found["boxes"][place], found["scores"][place]) for key, place in places.items()}
 
 
 # -- pickles -------------------------------------------------------------------------------------------------
@@ -118,14 +99,44 @@ def _read_pickle(file: Path, dataset: DetectionSet | None) -> Proposals:
         return dict(zip(_keys(file, dataset, len(boxes)), map(_scored, boxes), strict=True))
     boxes = _listed(file, content.get("boxes"))
     scores = content.get("scores")
+    lists: Sequence[Any] = [None] * len(boxes) if scores is None else scores
     ids = content.get("ids", content.get("indexes"))
-    if ids is None:
-        keys: Iterable[str] = _keys(file, dataset, len(boxes))
-    else:
-        names = {number: key for key, number in image_ids(dataset).items()} if dataset else {}
-        keys = [names.get(number, str(number)) for number in np.asarray(ids).tolist()]
-    lists: Sequence[Any] = scores if scores is not None else [None] * len(boxes)
-    return {key: _scored(b, s) for key, b, s in zip(keys, boxes, lists, strict=True)}
+    keys = _keys(file, dataset, len(boxes)) if ids is None else _named(ids, dataset)
+    if not len(keys) == len(boxes) == _length(lists):
+        raise DataError(
+            f"proposals '{file}': {len(boxes)} lists of boxes, {_length(lists)} of scores and {len(keys)} ids do not fit"
+        )
+    return {key: _scored(b, _scores(file, s, len(b))) for key, b, s in zip(keys, boxes, lists, strict=True)}
+
+
+def _named(ids: Any, dataset: DetectionSet | None) -> list[str]:
+    """Keys of the pictures with these numbers."""
+    names = {number: key for key, number in image_ids(dataset).items()} if dataset else {}
+    return [names.get(number, str(number)) for number in np.ravel(np.asarray(ids)).tolist()]
+
+
+def _length(values: Any) -> int:
+    return len(values) if isinstance(values, list | tuple | np.ndarray) else -1
+
+
+def _scores(file: Path, one: Any, count: int) -> np.ndarray | None:
+    """Scores (K,) of ``count`` boxes."""
+    if one is None:
+        return None
+    values = _floats(file, one).reshape(-1)
+    if len(values) != count:
+        raise DataError(f"proposals '{file}': {count} boxes have {len(values)} scores")
+    return values
+
+
+def _floats(file: Path, one: Any) -> np.ndarray:
+    try:
+        values = np.asarray(one, np.float32)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"proposals '{file}': expected numbers: {error}") from error
+    if not np.isfinite(values).all():
+        raise DataError(f"proposals '{file}': some numbers are not finite")
+    return values
 
 
 def _listed(file: Path, boxes: Any) -> list[np.ndarray]:
@@ -135,18 +146,20 @@ def _listed(file: Path, boxes: Any) -> list[np.ndarray]:
 
 
 def _boxes(file: Path, one: Any) -> np.ndarray:
-    array = np.asarray(one)
-    if array.dtype == object or (array.size and (array.ndim != 2 or array.shape[1] < 4)):
+    array = _floats(file, one)
+    if not array.size:
+        return np.zeros((0, 4), np.float32)
+    if array.ndim != 2 or array.shape[1] < 4:
         raise DataError(f"proposals '{file}': expected boxes (K, 4), got shape {array.shape}")
-    return array.reshape(-1, max(array.shape[-1], 4) if array.size else 4)[:, :4].astype(np.float32)
+    return array[:, :4]
 
 
-def _scored(boxes: np.ndarray, scores: Any = None) -> Boxes:
+def _scored(boxes: np.ndarray, scores: np.ndarray | None = None) -> Boxes:
+    """Boxes (K, 4) with their scores (K,), best first; without any, in their order."""
     if scores is None:
         return boxes, falling(len(boxes))
-    values = np.asarray(scores, np.float32).reshape(-1)
-    order = np.argsort(-values, kind="stable")
-    return boxes[order], values[order]
+    order = np.argsort(-scores, kind="stable")
+    return boxes[order], scores[order]
 
 
 def _keys(file: Path, dataset: DetectionSet | None, count: int) -> list[str]:
