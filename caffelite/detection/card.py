@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -33,7 +34,7 @@ class Card:
     max_size: int = 1000  # of the long side
     nms: float = 0.3  # at test: of two boxes of a class that overlap by more, the worse one goes
     score: float = 0.05  # at test: the least score that is reported
-    limit: int = 100  # at test: boxes of an image, all classes together
+    limit: int = 100  # at test: boxes of an image, all classes together; 0: all
     anchors: dict[str, Any] = field(default_factory=dict)  # base_size, scales, ratios, feat_stride
     proposals: str = ""  # of rcnn and fast: the method of caffelite.detection.proposals
     config: dict[str, Any] = field(
@@ -107,6 +108,16 @@ def _is_whole(value: Any) -> bool:
     return _is_number(value, 1) and isinstance(value, int)
 
 
+def _are_anchors(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    sizes = [value[name] for name in ("base_size", "feat_stride") if name in value]
+    lists = [value[name] for name in ("scales", "ratios") if name in value]
+    if not all(isinstance(one, list | tuple) and one for one in lists):
+        return False
+    return all(_is_number(one) and one > 0 for one in itertools.chain(sizes, *lists))
+
+
 def _are_names(value: Any) -> bool:
     if not isinstance(value, tuple) or not all(isinstance(name, str) and name for name in value):
         return False
@@ -128,8 +139,14 @@ _CHECKS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "max_size": ("a whole number of pixels, 1 or more", _is_whole),
     "nms": ("a share, 0 to 1", lambda value: _is_number(value, 0, 1)),
     "score": ("a share, 0 to 1", lambda value: _is_number(value, 0, 1)),
-    "limit": ("a whole number of boxes, 1 or more", _is_whole),
-    "anchors": ("an object", lambda value: isinstance(value, dict)),
+    "limit": (
+        "a whole number of boxes, or 0 for all",
+        lambda value: _is_number(value) and isinstance(value, int),
+    ),
+    "anchors": ("an object with base_size, feat_stride, scales, ratios above 0", _are_anchors),
     "proposals": ("a text", lambda value: isinstance(value, str)),
-    "config": ("an object of settings such as TRAIN.BATCH_SIZE", lambda value: isinstance(value, dict)),
+    "config": (
+        "an object of settings such as TRAIN.BATCH_SIZE",
+        lambda value: isinstance(value, dict) and all(isinstance(key, str) for key in value),
+    ),
 }

@@ -12,26 +12,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from caffelite.detection.card import METHODS
+from caffelite.detection.imdb import VOC
 from caffelite.detection.recipes import ARCHS, choose, write_recipe
-
-CLASSES = (
-    *(
-        "aeroplane",
-        "bicycle",
-        "bird",
-        "boat",
-        "bottle",
-        "bus",
-        "car",
-        "cat",
-        "chair",
-        "cow",
-        "diningtable",
-        "dog",
-    ),
-    *("horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
-)
-METHODS = ("rcnn", "fast", "faster", "faster-4step")
 
 
 def write_all(folder: Path) -> list[Path]:
@@ -39,7 +22,7 @@ def write_all(folder: Path) -> list[Path]:
     paths = []
     for arch in ARCHS:
         for method in METHODS:
-            choice = choose(arch=arch, method=method, classes=CLASSES)
+            choice = choose(arch=arch, method=method, classes=VOC)
             paths += write_recipe(folder / arch / method, choice.card, **choice.options)
     return paths
 

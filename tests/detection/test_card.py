@@ -27,6 +27,7 @@ def test_what_is_written_is_read(tmp_path):
 def test_defaults_are_those_of_py_faster_rcnn():
     card = Card("fast", "", ("cat",))
     assert (card.scales, card.max_size, card.nms, card.score, card.limit) == ((600,), 1000, 0.3, 0.05, 100)
+    assert Card("fast", "", ("cat",), limit=0).limit == 0  # all, as max_per_image
     assert card.means == (102.9801, 115.9465, 122.7717)
 
 
@@ -45,9 +46,15 @@ def test_defaults_are_those_of_py_faster_rcnn():
         ("max_size", True),
         ("nms", 1.5),
         ("score", float("nan")),
-        ("limit", 0),
+        ("limit", -1),
+        ("limit", True),
         ("anchors", []),
+        ("anchors", {"scales": 8}),
+        ("anchors", {"ratios": []}),
+        ("anchors", {"base_size": "16"}),
+        ("anchors", {"feat_stride": 0}),
         ("config", None),
+        ("config", {1: 2}),
     ],
 )
 def test_a_value_that_no_detector_has_is_refused(name, value):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import caffelite
+from caffelite.detection.card import Card
 from caffelite.detection.dataset import load_set
 from caffelite.detection.recipes import ARCHS, PRESETS, choose, init, recipe, write_recipe
 from caffelite.detection.roidb import make_roidb
@@ -29,7 +30,7 @@ ZF = {
     "conv3": [(384, 256, 3, 3), (384,)],
     "conv4": [(384, 384, 3, 3), (384,)],
     "conv5": [(256, 384, 3, 3), (256,)],
-    "rpn_conv/3x3": [(256, 256, 3, 3), (256,)],
+    "rpn_conv1": [(256, 256, 3, 3), (256,)],  # so in the published weights, which are those of the four steps
     "rpn_cls_score": [(18, 256, 1, 1), (18,)],
     "rpn_bbox_pred": [(36, 256, 1, 1), (36,)],
     "fc6": [(4096, 9216), (4096,)],
@@ -157,6 +158,19 @@ def test_what_is_frozen():
     assert stages["stage2_fast_train.prototxt"] == body
 
 
+def test_windows_teach_the_whole_backbone_and_the_classifier_ten_times_as_fast():
+    def layers(arch):
+        texts = recipe(choose(arch=arch, method="rcnn", classes=("cat",)).card)
+        return {layer.name: layer for layer in parse_net(texts["train.prototxt"]).message.layer}
+
+    for arch in ("caffenet", "vgg_cnn_m", "zf", "vgg16", "resnet50"):
+        for name, layer in layers(arch).items():
+            if layer.type in ("Convolution", "InnerProduct"):
+                rate = 10 if name == "cls_score" else 1
+                assert [param.lr_mult for param in layer.param] == [rate, 2 * rate][: len(layer.param)]
+    assert [param.lr_mult for param in layers("tiny")["cls_score"].param] == [1, 2]
+
+
 def test_zf_drops_without_scaling_as_published():
     assert "scale_train: false" in recipe(choose(arch="zf", classes=("cat",)).card)["train.prototxt"]
     assert "scale_train" not in recipe(choose(arch="vgg16", classes=("cat",)).card)["train.prototxt"]
@@ -278,6 +292,14 @@ def test_iterations_shorten_all_stages_alike():
 def test_what_there_is_not_is_refused(wrong, said):
     with pytest.raises(UsageError, match=said):
         choose(**{"classes": ("cat",)} | wrong)
+
+
+def test_a_card_without_anchors_and_a_negative_number_are_refused():
+    with pytest.raises(UsageError, match="anchors: expected base_size.*no base_size and no scales"):
+        recipe(Card("faster", "tiny", ("cat",), anchors={"ratios": [1]}))
+    with pytest.raises(UsageError, match="iterations: expected 1 or more"):
+        recipe(choose(classes=("cat",)).card, iterations=-1)
+    assert "test.prototxt" in recipe(Card("fast", "tiny", ("cat",)))
 
 
 def test_an_option_that_there_is_not_is_refused(tmp_path):

@@ -1,8 +1,8 @@
 """Backbones: what makes a map of an image, and what reads a region of it.
 
 Layers have the names of the published classifiers and detectors, because weights are matched by name. ``crop`` asks for
-the paddings that the classifier was trained with, for R-CNN's windows; the detectors pad so that maps of whole images
-keep in step with the stride.
+the form that the classifier was trained in, for R-CNN's windows: its paddings, and all of it learns. The detectors pad so
+that maps of whole images keep in step with the stride, and leave the first layers as they are.
 """
 
 from __future__ import annotations
@@ -29,6 +29,11 @@ class Arch:
     pad: int  # pixels of context in them
     crop_pool: int = 0  # kernel of the pooling between map and head of R-CNN; its stride is 2
     weights: str = ""  # the published weights to start from
+    rpn_layers: tuple[str, str, str] = (
+        "rpn_conv/3x3",
+        "rpn_relu/3x3",
+        "rpn/output",
+    )  # convolution, ReLU, their blob
 
 
 def _tiny_body(net: NetText, x: str, crop: bool) -> str:
@@ -67,7 +72,7 @@ def _lrn(net: NetText, name: str, x: str, size: int, alpha: float, **fields: obj
 
 def _caffenet_body(net: NetText, x: str, crop: bool) -> str:
     pad = 0 if crop else 1
-    with net.frozen():
+    with net.frozen(not crop):
         x = _conv(net, 1, x, 96, 11, pad=5 * pad, stride=4)
     x = _lrn(net, "norm1", net.pool("pool1", x, 3, 2, pad), 5, 0.0001)
     x = _conv(net, 2, x, 256, 5, pad=2, group=2)
@@ -78,7 +83,7 @@ def _caffenet_body(net: NetText, x: str, crop: bool) -> str:
 
 
 def _vgg_cnn_m_body(net: NetText, x: str, crop: bool) -> str:
-    with net.frozen():
+    with net.frozen(not crop):
         x = _conv(net, 1, x, 96, 7, stride=2)
     x = net.pool("pool1", _lrn(net, "norm1", x, 5, 0.0005, k=2), 3, 2)
     x = _conv(net, 2, x, 256, 5, pad=1, stride=2)
@@ -101,7 +106,7 @@ def _zf_body(net: NetText, x: str, crop: bool) -> str:
 
 def _vgg16_body(net: NetText, x: str, crop: bool) -> str:
     for block, (convs, channels) in enumerate(((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)), 1):
-        with net.frozen(block <= 2):
+        with net.frozen(block <= 2 and not crop):
             for i in range(1, convs + 1):
                 fields = {"num_output": channels, "kernel_size": 3, "pad": 1}
                 x = net.relu(f"relu{block}_{i}", net.conv(f"conv{block}_{i}", x, fields, XAVIER))
@@ -141,7 +146,7 @@ def _stage(net: NetText, stage: int, x: str, blocks: int) -> str:
 
 def _resnet50_body(net: NetText, x: str, crop: bool) -> str:
     stem = {"num_output": 64, "kernel_size": 7, "stride": 2, "pad": 3}
-    with net.frozen():
+    with net.frozen(not crop):
         x = net.relu("conv1_relu", _conv_bn(net, "conv1", "_conv1", x, stem, bias=0))
         x = _stage(net, 2, net.pool("pool1", x, 3, 2), 3)
     return _stage(net, 4, _stage(net, 3, x, 4), 6)
@@ -179,7 +184,20 @@ ARCHS: dict[str, Arch] = {
         3,
         "VGG_CNN_M_1024.caffemodel",
     ),
-    "zf": Arch("ZF", _zf_body, _fc_head(scale_train=False), 256, 16, 6, 256, 224, 16, 3, "ZF.v2.caffemodel"),
+    "zf": Arch(
+        "ZF",
+        _zf_body,
+        _fc_head(scale_train=False),
+        256,
+        16,
+        6,
+        256,
+        224,
+        16,
+        3,
+        "ZF.v2.caffemodel",
+        ("rpn_conv1", "rpn_relu1", "rpn_conv1"),
+    ),
     "vgg16": Arch(
         "VGG16", _vgg16_body, _fc_head(), 512, 16, 7, 512, 224, 16, 2, "VGG_ILSVRC_16_layers.caffemodel"
     ),

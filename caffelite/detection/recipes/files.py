@@ -25,7 +25,7 @@ def write_recipe(folder: str | os.PathLike[str], card: Card, **options: Any) -> 
     :class:`~caffelite.detection.recipes.plan.Numbers`.
 
     Raises:
-        UsageError: no such backbone, preset or option.
+        UsageError: no such backbone, preset or option; a card without anchors for a net that needs them.
         SnapshotError: the folder or a file cannot be written.
     """
     texts = recipe(card, **options)
@@ -37,10 +37,18 @@ def write_recipe(folder: str | os.PathLike[str], card: Card, **options: Any) -> 
 
 
 def recipe(card: Card, *, preset: str = "classic", iterations: int = 0, **options: Any) -> dict[str, str]:
-    """The text of each file but the card, by name."""
+    """The text of each file but the card, by name. Raises the UsageErrors of :func:`write_recipe`."""
     base = numbers(card.arch, preset)
     if unknown := options.keys() - vars(base).keys():
         raise UsageError(f"recipe: expected options of {', '.join(vars(base))}, got {min(unknown)}")
+    if iterations < 0:
+        raise UsageError(f"iterations: expected 1 or more, or 0 for the usual number, got {iterations}")
+    missing = [name for name in ("base_size", "scales", "ratios") if name not in card.anchors]
+    if card.has_rpn and missing:
+        raise UsageError(
+            f"anchors: expected base_size, scales and ratios, got no {' and no '.join(missing)}\n"
+            "  Fix: caffelite.detection.recipes.choose(...).card has those that suit a data set"
+        )
     chosen = replace(base, **options)
     plan = Plan(arch_of(card.arch), len(card.classes) + 1, card.anchors, chosen, min(card.scales), card.means)
     return _METHODS[card.method](plan, card, _Solvers(chosen, iterations))

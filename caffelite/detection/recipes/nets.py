@@ -40,7 +40,8 @@ def _window_scores(net: NetText, plan: Plan) -> str:
     x = plan.arch.body(net, "data", True)
     if plan.arch.crop_pool:
         x = net.pool("pool5", x, plan.arch.crop_pool, 2)
-    return net.fc("cls_score", plan.arch.head(net, x), plan.classes, gaussian(0.01))
+    rate = 10 if plan.arch.weights else 1  # a new layer among learned ones, as R-CNN had it
+    return net.fc("cls_score", plan.arch.head(net, x), plan.classes, gaussian(0.01), rate=rate)
 
 
 def fast_train(plan: Plan, *, stage: str = "", frozen: bool = False) -> str:
@@ -133,8 +134,8 @@ def _rpn(net: NetText, plan: Plan, x: str) -> None:
     """Scores and codes of the anchors, A of them at each position of the map."""
     net.comment("Region proposal network")
     fields = {"num_output": plan.arch.rpn, "kernel_size": 3, "pad": 1}
-    x = net.conv("rpn_conv/3x3", x, fields, gaussian(0.01), top="rpn/output")
-    net.relu("rpn_relu/3x3", x)
+    conv, relu, top = plan.arch.rpn_layers
+    x = net.relu(relu, net.conv(conv, x, fields, gaussian(0.01), top=top))
     for name, values in (("rpn_cls_score", 2), ("rpn_bbox_pred", 4)):
         net.conv(name, x, {"num_output": values * plan.count, "kernel_size": 1}, gaussian(0.01))
     _reshape(net, "rpn_cls_score_reshape", "rpn_cls_score", 2)

@@ -58,9 +58,11 @@ class NetText:
         message, params = self._learned(fields, weight, bias)
         return self.layer(name, "Convolution", bottom, top, {**params, "convolution_param": message})
 
-    def fc(self, name: str, bottom: str, num_output: int, weight: Fields, bias: float = 0) -> str:
-        """Adds an inner product."""
-        message, params = self._learned({"num_output": num_output}, weight, bias)
+    def fc(
+        self, name: str, bottom: str, num_output: int, weight: Fields, bias: float = 0, rate: int = 1
+    ) -> str:
+        """Adds an inner product, which learns ``rate`` times as fast as other layers."""
+        message, params = self._learned({"num_output": num_output}, weight, bias, rate)
         return self.layer(name, "InnerProduct", bottom, fields={**params, "inner_product_param": message})
 
     def scale(self, name: str, blob: str) -> str:
@@ -68,7 +70,9 @@ class NetText:
         params = self._params(2, False) if self.training else NONE
         return self.layer(name, "Scale", blob, blob, {**params, "scale_param": {"bias_term": True}})
 
-    def _learned(self, fields: Fields, weight: Fields, bias: float | None) -> tuple[Fields, Fields]:
+    def _learned(
+        self, fields: Fields, weight: Fields, bias: float | None, rate: int = 1
+    ) -> tuple[Fields, Fields]:
         """A layer's message with its fillers and its ``param`` entries: biases learn twice as fast."""
         message = {**fields} if bias is not None else {**fields, "bias_term": False}
         if not self.training:
@@ -76,10 +80,10 @@ class NetText:
         fillers = {"weight_filler": weight}
         if bias is not None:
             fillers["bias_filler"] = {"type": "constant", "value": bias}
-        return {**message, **fillers}, self._params(1 if bias is None else 2, self._learning)
+        return {**message, **fillers}, self._params(1 if bias is None else 2, self._learning, rate)
 
-    def _params(self, count: int, learning: bool) -> Fields:
-        one = [{"lr_mult": 1, "decay_mult": 1}, {"lr_mult": 2, "decay_mult": 0}]
+    def _params(self, count: int, learning: bool, rate: int = 1) -> Fields:
+        one = [{"lr_mult": rate, "decay_mult": 1}, {"lr_mult": 2 * rate, "decay_mult": 0}]
         return {"param": one[:count] if learning else [{"lr_mult": 0, "decay_mult": 0}] * count}
 
     def relu(self, name: str, blob: str) -> str:
