@@ -164,6 +164,7 @@ def defaults() -> Config:
         TRAIN=Config(
             **both,
             IMS_PER_BATCH=2,
+            IMAGE_CACHE_MB=256,  # decoded images that RoIDataLayer keeps; 0: none
             SIZE_MULTIPLE=1,  # of which height and width of data are multiples: fewer sizes to plan for
             BATCH_SIZE=128,  # regions, of all images together
             FG_FRACTION=0.25,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -59,3 +60,37 @@ def read_image(source: Any) -> Array:
     if image is None:
         raise DataError(f"image '{path}' cannot be decoded")
     return image
+
+
+class ImageCache:
+    """Decoded images of files, those used last, up to a number of bytes; a file that has changed is read again."""
+
+    def __init__(self) -> None:
+        self._images: OrderedDict[tuple[str, int, int], Array] = OrderedDict()
+        self.nbytes = 0
+
+    def read(self, source: Any, limit: int) -> Array:
+        """What ``read_image`` gives, not to be written to. Keeps at most ``limit`` bytes; arrays are the caller's."""
+        if isinstance(source, np.ndarray):
+            return source
+        key = _identity(source)
+        image = self._images.get(key)
+        if image is None:
+            image = read_image(source)
+            image.flags.writeable = False
+            self._images[key] = image
+            self.nbytes += image.nbytes
+        self._images.move_to_end(key)
+        while self.nbytes > limit and self._images:
+            self.nbytes -= self._images.popitem(last=False)[1].nbytes
+        return image
+
+
+def _identity(source: Any) -> tuple[str, int, int]:
+    """A file's path, time and size. Raises MissingFileError."""
+    path = os.fspath(source)
+    try:
+        found = os.stat(path)
+    except FileNotFoundError as error:
+        raise MissingFileError(path, "image") from error
+    return str(path), found.st_mtime_ns, found.st_size

@@ -9,13 +9,18 @@ import numpy as np
 
 from caffelite.boxes.boxes import Array
 from caffelite.boxes.config import cfg
-from caffelite.boxes.images import image_blob, prepared, read_image
+from caffelite.boxes.images import ImageCache, image_blob, prepared, read_image
 from caffelite.boxes.rpn_layers import BoxLayer
 from caffelite.boxes.targets import by_class, choose
 from caffelite.errors import DataError, UsageError
 
 _RPN = ("data", "im_info", "gt_boxes")
 _FAST = ("data", "rois", "labels", "bbox_targets", "bbox_inside_weights", "bbox_outside_weights")
+_NO_IMAGES = (
+    "it has no images\n"
+    "  Fix: 'caffelite det train FOLDER --data DATA -o RUN' trains the nets of a folder on a data set; in Python, "
+    "net.layers[0].set_roidb(roidb) before the first pass"
+)
 
 
 class RoIDataLayer(BoxLayer):
@@ -26,7 +31,7 @@ class RoIDataLayer(BoxLayer):
 
     ``net.layers[0].set_roidb(roidb)`` takes a list with a dict for each image (mirror images have their own),
 
-        image                  path, or (H, W, 3) uint8 B, G, R
+        image                  path (decoded images are kept up to TRAIN.IMAGE_CACHE_MB), or (H, W, 3) uint8 B, G, R
         flipped                whether the image is to be mirrored; its boxes are already
         boxes (K, 4)           annotated boxes and proposals, in pixels of the image
         gt_classes (K,)        class of the annotated ones, 0 for proposals (HAS_RPN)
@@ -44,7 +49,7 @@ class RoIDataLayer(BoxLayer):
     def setup(self, bottom: Any, top: Any) -> None:
         super().setup(bottom, top)
         self.roidb: Sequence[Mapping[str, Any]] = ()
-        self.batches = 0
+        self.batches, self.images = 0, ImageCache()
         self.latest: Sequence[Mapping[str, Any]] = ()  # the entries of the last batch
         self._epoch = (-1, np.empty((0, 0), np.int64))
         columns = 4 * self.params["num_classes"]
@@ -113,12 +118,12 @@ class RoIDataLayer(BoxLayer):
 
     def forward(self, bottom: Any, top: Any) -> None:
         if not self.roidb:
-            raise UsageError("it has no images\n  Fix: net.layers[0].set_roidb(roidb) before the first pass")
+            raise UsageError(_NO_IMAGES)
         self.latest = entries = self._next()
         sizes = self.rng.integers(0, len(cfg.TRAIN.SCALES), len(entries))
         images, scales = [], []
         for entry, size in zip(entries, sizes, strict=True):
-            image = read_image(entry["image"])
+            image = self.images.read(entry["image"], cfg.TRAIN.IMAGE_CACHE_MB << 20)
             image = image[:, ::-1] if entry.get("flipped") else image
             made, scale = prepared(image, cfg.PIXEL_MEANS, cfg.TRAIN.SCALES[size], cfg.TRAIN.MAX_SIZE)
             images.append(made)

@@ -10,7 +10,11 @@ from caffelite.errors import FieldError, UsageError
 
 def test_the_settings_of_py_faster_rcnn() -> None:
     config = defaults()
-    assert (len(config.TRAIN), len(config.TEST), len(config) - 2) == (34, 11, 11)  # one of them is ours: SIZE_MULTIPLE
+    assert (len(config.TRAIN), len(config.TEST), len(config) - 2) == (
+        35,
+        11,
+        11,
+    )  # two are ours: IMAGE_CACHE_MB, SIZE_MULTIPLE
     assert (config.TRAIN.RPN_PRE_NMS_TOP_N, config.TEST.RPN_PRE_NMS_TOP_N) == (12000, 6000)
     assert (config.TRAIN.BG_THRESH_LO, config.TRAIN.BBOX_NORMALIZE_STDS) == (0.1, (0.1, 0.1, 0.2, 0.2))
     assert config["TEST"]["NMS"] == 0.3

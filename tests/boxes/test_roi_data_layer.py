@@ -12,7 +12,7 @@ import pytest
 
 import caffelite
 from caffelite.boxes.config import cfg
-from caffelite.boxes.images import image_blob, prepared, read_image, scale_for
+from caffelite.boxes.images import ImageCache, image_blob, prepared, read_image, scale_for
 from caffelite.errors import DataError, MissingFileError, UsageError
 from caffelite.net import Net
 
@@ -260,3 +260,20 @@ def test_data_has_sizes_of_a_multiple_if_asked_and_im_info_those_of_the_image(tm
     assert data.shape == (1, 3, 32, 32)
     assert net.blobs["im_info"].data.tolist() == [[20, 30, 1]]
     assert data[0, 0, :20, :30].min() == 19 and not data[0, :, 20:].any() and not data[0, :, :, 30:].any()
+
+
+def test_decoded_images_are_kept_up_to_a_limit_and_read_again_when_the_file_changes(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{i}.png" for i in range(3)]
+    for i, path in enumerate(paths):
+        cv2.imwrite(str(path), np.full((10, 10, 3), i, np.uint8))
+    cache = ImageCache()
+    first = cache.read(paths[0], 600)
+    assert cache.read(str(paths[0]), 600) is first and not first.flags.writeable
+    assert cache.read(paths[1], 600).max() == 1 and cache.read(paths[0], 600) is first
+    cache.read(paths[2], 600)  # the second, used longest ago, has to go
+    assert cache.read(paths[0], 600) is first and cache.nbytes == 600
+    cv2.imwrite(str(paths[0]), np.full((10, 12, 3), 9, np.uint8))
+    assert cache.read(paths[0], 600).shape == (10, 12, 3)
+    assert cache.read(paths[2], 0).max() == 2 and cache.nbytes == 0
+    with pytest.raises(MissingFileError):
+        cache.read(tmp_path / "none.png", 600)
