@@ -7,12 +7,17 @@ from pathlib import Path
 from caffelite.cli.command import Command
 from caffelite.cli.flags import Flag, Options
 from caffelite.cli.frcnn import CFG, CLASSES, GPU, SET, settings_of
+from caffelite.errors import MissingFileError
 
 _NETS = {
     "vgg16": ("VGG16", "VGG16_faster_rcnn_final.caffemodel"),
     "zf": ("ZF", "ZF_faster_rcnn_final.caffemodel"),
 }
 _SCORE, _IMAGES = 0.8, "demo"
+_FIX = (
+    "put the published file there, or give --def and --weights of another detector; "
+    "'caffelite det train --data DATA -o RUN' trains one that 'caffelite det demo RUN IMAGE -o out' shows"
+)
 
 
 def _run(options: Options) -> int:
@@ -30,7 +35,9 @@ def _run(options: Options) -> int:
             Path(cfg.MODELS_DIR) / "pascal_voc" / folder / "faster_rcnn_alt_opt" / "faster_rcnn_test.pt",
             Path(cfg.MODELS_DIR) / folder / "faster_rcnn_alt_opt" / "faster_rcnn_test.pt",
         )
-        file = options.text("weights") or Path(cfg.DATA_DIR) / "faster_rcnn_models" / weights
+        file = Path(options.text("weights") or Path(cfg.DATA_DIR) / "faster_rcnn_models" / weights)
+        if not file.exists():
+            raise MissingFileError(file, "weights of the detector", _FIX)
         card = replace(card_of_cfg("faster", options.items("classes") or VOC), score=_SCORE)
         detector = Detector.load(net, file, card)
         sources = options.arguments or [str(Path(cfg.DATA_DIR) / _IMAGES)]

@@ -13,7 +13,12 @@ from caffelite.errors import UsageError
 def _run(options: Options) -> int:
     needed(options, "solver")
     with settings_of(options):
-        print(f"Wrote {_train(options)}")
+        result = _train(options)
+    from caffelite.detection.run_folder import WEIGHTS
+
+    print(f"Wrote snapshot to: {result}")  # scripts of experiments/ look for this and the next line
+    if result.name == WEIGHTS:
+        print("done solving")
     return 0
 
 

@@ -8,12 +8,25 @@ from pathlib import Path
 
 from caffelite.detection.heads import Folding, find_heads
 from caffelite.detection.run_folder import card_in
+from caffelite.errors import MissingFileError
 from caffelite.graph.graph import Node
 from caffelite.loading import load_params
 from caffelite.logs.log import get_log
 from caffelite.model import Model
 from caffelite.params import Array
 from caffelite.weights import LayerWeights, load_weights, shapes_match
+
+_NO_WEIGHTS = (
+    "any .caffemodel whose layers have the names of the net's will do, from wherever you have it; "
+    "'caffelite det init --arch tiny' makes a detector that learns without weights to begin with"
+)
+
+
+def check_weights(paths: Sequence[str | os.PathLike[str]]) -> None:
+    """Raises MissingFileError for weights files that are not there, before a run is begun for nothing."""
+    for path in paths:
+        if not Path(path).exists():
+            raise MissingFileError(os.fspath(path), "weights to begin with", _NO_WEIGHTS)
 
 
 def take_weights(

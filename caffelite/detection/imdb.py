@@ -88,8 +88,10 @@ def place_of(name: str) -> tuple[Path, str, tuple[str, ...]]:
     if match := _COCO_NAME.fullmatch(name):
         year, split = match.groups()
         return data / "coco" / "annotations" / f"instances_{split}{year}.json", "", ()
-    path, _, split = name.partition(":")
-    if Path(path).exists():
+    path, _, split = (
+        (name, "", "") if Path(name).exists() else name.rpartition(":")
+    )  # C:\\data has a colon, too
+    if path and Path(path).exists():
         return Path(path), split, ()
     raise UsageError(f"--imdb: expected voc_2007_trainval, coco_2014_train or PATH:SPLIT, got '{name}'")
 

@@ -58,7 +58,7 @@ def open_run(recipe: str | os.PathLike[str], run: str | os.PathLike[str], card: 
     goes_on = is_run(folder)
     if goes_on and not resume:
         raise UsageError(
-            f"'{folder}' holds a run already\n  Fix: name another folder, or go on with that run: --resume auto"
+            f"'{folder}' holds a run already\n  Fix: name another folder (-o; for py-faster-rcnn's tools --set EXP_DIR NAME), or go on with that run: --resume auto"
         )
     make_folder(folder / SNAPSHOTS)
     probe(folder)

@@ -18,9 +18,10 @@ from typing import Any
 
 from caffelite.boxes.boxes import Array
 from caffelite.detection.card import Card
+from caffelite.detection.class_counts import check_classes_of_nets
 from caffelite.detection.config import cfg
 from caffelite.detection.dataset import DetectionSet
-from caffelite.detection.finetune import take_weights
+from caffelite.detection.finetune import check_weights, take_weights
 from caffelite.detection.guard import explained
 from caffelite.detection.heads import Folding, Normalisation, find_heads
 from caffelite.detection.roidb import make_roidb, normalisation, normalise
@@ -92,6 +93,7 @@ def train(
     Raises:
         UsageError: the folder holds another run; the set has other classes; a setting that there is not.
         DataError: boxes or proposals that cannot be used.
+        MissingFileError: a file of weights is not there.
         NotFiniteError: the run diverged; names iteration, pictures and boxes.
         SnapshotError: the run's folder cannot be written to.
         and what nets and solvers raise.
@@ -99,6 +101,7 @@ def train(
     card = card or Card.read(folder)
     check_classes(card, dataset)
     files = [weights] if isinstance(weights, str | os.PathLike) else list(weights or ())
+    check_weights(files)
     order = Order(files, resume, iterations, seed, settings, engine)
     found = read_regions(proposals, dataset)
     if card.method == "fast" and found is None:
@@ -108,6 +111,7 @@ def train(
     if card.has_rpn and found is not None:
         raise UsageError(f"--proposals: a detector of method {card.method} finds its own")
     home = open_run(folder, run, card, resume)
+    check_nets(home, card)
     if card.method == "faster-4step":
         from caffelite.detection.alternating import train_alternating
 
@@ -136,6 +140,14 @@ def check_classes(card: Card, dataset: DetectionSet) -> None:
             f"expected the detector's classes {', '.join(card.classes)} in this order, got {', '.join(dataset.classes)}\n"
             "  Fix: load_set(path, split, classes=card.classes)"
         )
+
+
+def check_nets(folder: Path, card: Card) -> None:
+    """Raises NetError for nets that do not suit the classes or each other, MissingFileError if one is not there."""
+    steps = card.method == "faster-4step"
+    solvers = sorted(folder.glob("stage*_solver*")) if steps else [find(folder, SOLVER, "*solver*")]
+    test = find(folder, "test.prototxt", "*faster_rcnn_test*")
+    check_classes_of_nets(folder, solvers, test, card.classes)
 
 
 def read_regions(proposals: Path_ | Proposals | None, dataset: DetectionSet) -> Proposals | None:
