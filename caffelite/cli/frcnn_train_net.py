@@ -44,6 +44,7 @@ def _train(options: Options) -> Path:
         iterations=options.integer("iters"),
         resume=options.text("resume"),
         seed=None if options.switch("rand") else _seed(),
+        settings=options.several("set"),
     )
 
 

@@ -48,7 +48,7 @@ def _outputs(layer: Entry) -> int:
 
 def _wrong(layer: Entry, expected: str, got: object, fix: str, *fields: str) -> str:
     m = layer.message
-    return layer_message(m.name, m.type, layer.where.at(*fields), expected, str(got), fix)
+    return layer_message(m.name, m.type, layer.where.at(*fields), f"expected {expected}", str(got), fix)
 
 
 def _wrong_counts(layers: Sequence[Entry], classes: Sequence[str]) -> Iterator[str]:

@@ -110,6 +110,8 @@ def card_of_cfg(method: str, classes: Sequence[str]) -> Card:
     }
     for group in ("TRAIN", "TEST"):  # a card sets these for both
         config |= {f"{group}.{name}": _plain(cfg[group][name]) for name in ("SCALES", "MAX_SIZE")}
+    if cfg.TRAIN.HAS_RPN:  # the settings are meant for an RPN, to which a card otherwise gives one image
+        config["TRAIN.IMS_PER_BATCH"] = cfg.TRAIN.IMS_PER_BATCH
     test = cfg.TEST
     means = tuple(cfg.PIXEL_MEANS.reshape(3).tolist())
     return Card(method, "", tuple(classes), means, test.SCALES, test.MAX_SIZE, test.NMS, config=config)

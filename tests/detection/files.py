@@ -69,6 +69,22 @@ def coco(path: Path, images: list, annotations: list, categories: list | None = 
     return path
 
 
+def python_2_detections(path: Path, boxes: list[list[np.ndarray]]) -> Path:
+    """detections.pkl, [class][image] -> (N, 5), as Python 2 and NumPy 1.9 wrote it: the bytes of an array are a str."""
+    lists = (b"](" + b"".join(map(_python_2_array, images)) + b"e" for images in boxes)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"\x80\x02](" + b"".join(lists) + b"e.")
+    return path
+
+
+def _python_2_array(rows: np.ndarray) -> bytes:
+    values = rows.astype("<f4")
+    head = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01"
+    kind = b"cnumpy\ndtype\nU\x02f4K\x00K\x01\x87R(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    size = struct.pack("B", values.nbytes)  # of a short str
+    return head + b"K%cK%c\x86" % values.shape + kind + b"\x89U" + size + values.tobytes() + b"tb"
+
+
 def kinds(dataset: object) -> list[str]:
     """The kinds of what was found wrong."""
     return [finding.kind for finding in dataset.findings]  # type: ignore[attr-defined]

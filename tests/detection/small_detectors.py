@@ -13,45 +13,45 @@ CLASSES = ("circle", "square", "triangle")
 _RANDOM = "weight_filler { type: 'gaussian' std: %g } bias_filler { type: 'gaussian' std: %g }"
 
 
-def _layer(name: str, type_: str, bottoms: str, tops: str, rest: str = "") -> str:
+def layer(name: str, type_: str, bottoms: str, tops: str, rest: str = "") -> str:
     ends = [f'bottom: "{b}"' for b in bottoms.split()] + [f'top: "{t}"' for t in tops.split()]
     return f'layer {{ name: "{name}" type: "{type_}" {" ".join(ends)} {rest} }}\n'
 
 
-def _conv(name: str, bottom: str, outputs: int, rest: str) -> str:
+def conv(name: str, bottom: str, outputs: int, rest: str) -> str:
     random = _RANDOM % (0.02 if name == "conv" else 0.1, 0.1)
-    return _layer(
+    return layer(
         name, "Convolution", bottom, name, f"convolution_param {{ num_output: {outputs} {rest} {random} }}"
     )
 
 
-def _fc(name: str, bottom: str, outputs: int, std: float) -> str:
+def fc(name: str, bottom: str, outputs: int, std: float) -> str:
     random = _RANDOM % (std, 0.1)
-    return _layer(
+    return layer(
         name, "InnerProduct", bottom, name, f"inner_product_param {{ num_output: {outputs} {random} }}"
     )
 
 
 INPUT = 'input: "%s" input_shape { %s }\n'
-BODY = _conv("conv", "data", 6, "kernel_size: 5 pad: 2 stride: 4") + _layer("relu", "ReLU", "conv", "conv")
+BODY = conv("conv", "data", 6, "kernel_size: 5 pad: 2 stride: 4") + layer("relu", "ReLU", "conv", "conv")
 HEAD = (
-    _layer("pool5", "ROIPooling", "conv rois", "pool5", "roi_pooling_param { pooled_w: 3 pooled_h: 3 spatial_scale: 0.25 }")
-    + _fc("fc6", "pool5", 16, 0.1) + _layer("relu6", "ReLU", "fc6", "fc6")
-    + _fc("cls_score", "fc6", 4, 0.5) + _fc("bbox_pred", "fc6", 16, 0.05)
-    + _layer("cls_prob", "Softmax", "cls_score", "cls_prob")
+    layer("pool5", "ROIPooling", "conv rois", "pool5", "roi_pooling_param { pooled_w: 3 pooled_h: 3 spatial_scale: 0.25 }")
+    + fc("fc6", "pool5", 16, 0.1) + layer("relu6", "ReLU", "fc6", "fc6")
+    + fc("cls_score", "fc6", 4, 0.5) + fc("bbox_pred", "fc6", 16, 0.05)
+    + layer("cls_prob", "Softmax", "cls_score", "cls_prob")
 )  # fmt: skip
 RPN = (
-    _conv("rpn_cls_score", "conv", 8, "kernel_size: 1") + _conv("rpn_bbox_pred", "conv", 16, "kernel_size: 1")
-    + _layer("shape", "Reshape", "rpn_cls_score", "rpn_cls_score_reshape", "reshape_param { shape { dim: 0 dim: 2 dim: -1 dim: 0 } }")
-    + _layer("rpn_prob", "Softmax", "rpn_cls_score_reshape", "rpn_cls_prob")
-    + _layer("back", "Reshape", "rpn_cls_prob", "rpn_cls_prob_reshape", "reshape_param { shape { dim: 0 dim: 8 dim: -1 dim: 0 } }")
+    conv("rpn_cls_score", "conv", 8, "kernel_size: 1") + conv("rpn_bbox_pred", "conv", 16, "kernel_size: 1")
+    + layer("shape", "Reshape", "rpn_cls_score", "rpn_cls_score_reshape", "reshape_param { shape { dim: 0 dim: 2 dim: -1 dim: 0 } }")
+    + layer("rpn_prob", "Softmax", "rpn_cls_score_reshape", "rpn_cls_prob")
+    + layer("back", "Reshape", "rpn_cls_prob", "rpn_cls_prob_reshape", "reshape_param { shape { dim: 0 dim: 8 dim: -1 dim: 0 } }")
 )  # fmt: skip
 _PROPOSED = "rpn_cls_prob_reshape rpn_bbox_pred im_info"
-NATIVE = _layer(
+NATIVE = layer(
     "proposal", "Proposal", _PROPOSED, "rois",
     "proposal_param { feat_stride: 4 ratio: 0.5 ratio: 1 scale: 1 scale: 2 pre_nms_topn: 120 post_nms_topn: 30 nms_thresh: 0.6 min_size: 3 }",
 )  # fmt: skip
-MODULE = _layer(
+MODULE = layer(
     "proposal", "Python", _PROPOSED, "rois",
     "python_param { module: 'rpn.proposal_layer' layer: 'ProposalLayer' "
     "param_str: \"{'feat_stride': 4, 'scales': [1, 2], 'ratios': [0.5, 1]}\" }",
