@@ -138,3 +138,21 @@ def test_what_is_read_with_a_warning(tmp_path):
 def test_negative_shares_reach_out(tmp_path):
     dataset = load_set(yolo(tmp_path, "0 0.05 0.5 0.3 0.2"))
     assert kinds(dataset) == ["outside"] and dataset.pictures[0].boxes[0, 0] == 0
+
+
+def test_text_files_of_a_split_without_a_picture(tmp_path):
+    for split, key in (("train", "a"), ("val", "b")):
+        yolo(tmp_path, "0 0.5 0.5 0.2 0.2", key=key, split=split)
+    (tmp_path / "labels" / "val" / "gone.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    assert not load_set(tmp_path, "train").findings
+    for split in ("val", ""):
+        assert kinds(load_set(tmp_path, split)) == ["no picture"]
+
+
+def test_splits_that_share_a_folder_of_text_files(tmp_path):
+    for key in "ab":
+        yolo(tmp_path, "0 0.5 0.5 0.2 0.2", key=key)
+    (tmp_path / "train.txt").write_text("images/a.jpg\n")
+    assert not load_set(tmp_path, "train").findings
+    (tmp_path / "labels" / "gone.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    assert kinds(load_set(tmp_path, "train")) == ["no picture"]

@@ -222,11 +222,14 @@ def _box(values: list[float]) -> Box:
 
 
 def _tell_left_out(layout: _Layout, records: list[Record], split: str, findings: Findings) -> None:
-    """Notes text files that no image goes with."""
-    if split:
-        return
+    """Notes text files that no image goes with; of a split those in the folders that its own text files are in."""
     used = {record.source for record in records}
+    folders = {Path(source).parent for source in used}
+    if split:
+        used |= {str(_label_file(image, layout.root)) for image in layout.images.all}
     for file in files_below(layout.root, (".txt",)):
+        if split and file.parent not in folders:
+            continue
         if str(file) not in used and file.name not in _NAMES and _is_label(file):
             text = "there is no picture to this file; left out"
             findings.warn("no picture", str(file), text, "bring the picture, or remove the file")
