@@ -57,6 +57,7 @@ _LFS = Kind("a Git LFS pointer", "fetch the file itself with 'git lfs pull'")
 _ONNX = Kind("an ONNX model", "convert it to a caffemodel first")
 _TENSORFLOW = Kind("a TensorFlow graph", "convert it to a caffemodel first")
 _ARCHIVE = Kind("a compressed archive", "unpack it and give the file inside")
+_PICTURE = Kind("a picture", "give the file of weights")
 _NO_LAYERS = Kind("a file that holds no layers", "check that this is the right file and that it is complete")
 _CONVERT = "save the arrays as safetensors named '<layer>.<index>' and give that file"
 
@@ -72,6 +73,8 @@ _SIGNATURES = (
     (0, b"\x1f\x8b", _ARCHIVE),
     (0, b"BZh", _ARCHIVE),
     (0, b"\xfd7zXZ\0", _ARCHIVE),
+    (0, b"\x89PNG\r\n\x1a\n", _PICTURE),
+    (0, b"\xff\xd8\xff", _PICTURE),
 )
 
 

@@ -35,6 +35,7 @@ FILES = {
     "a web page": b"\n<!DOCTYPE html><html>",
     "a Git LFS pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n",
     "a zip archive": archive(),
+    "a picture": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
     "a Python pickle": pickle.dumps({"conv1": [1, 2]}),
     "a PyTorch checkpoint": pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2),
     "a NumPy array": b"\x93NUMPY\x01\x00",
