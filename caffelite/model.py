@@ -50,8 +50,7 @@ class Model:
 
     ``observe=True`` keeps every blob for the user to look at; ``False`` lets the plan reuse memory. ``backward``:
     whether gradients will ever be asked for. ``lenient=True`` passes over fields that nobody knows, with a warning
-    for each. ``seed`` fixes fillers, dropout and data draws; -1 takes a fresh one,
-    which ``model.random.seed`` shows.
+    for each. ``seed`` fixes fillers, dropout and data draws; -1 takes a fresh one, which ``model.random.seed`` shows.
     """
 
     def __init__(
@@ -127,14 +126,6 @@ class Model:
     def learnables(self) -> list[tuple[ParamUse, Param]]:
         """Owned parameters in Caffe's order, statistics included."""
         return [(use, self.params[use.layer][use.index]) for use in self.graph.params]
-
-    def layer_index(self, name: str) -> int:
-        """The position of a layer. Raises UsageError for an unknown name."""
-        node = self.graph.node(name)
-        if node is None:
-            near = suggestion(name, [node.name for node in self.nodes])
-            raise UsageError(f"net '{self.name}' has no layer '{name}'{near}")
-        return node.index
 
     def params_of(self, node: Node) -> list[Param]:
         """The parameters of a layer; none for one that shares only its name with a layer that has some."""
@@ -295,10 +286,9 @@ class Model:
         for node, theirs in found.items():
             for use, param in zip(node.params, theirs, strict=True):
                 owner = self.params[use.owner.layer][use.owner.index] if use.owner else None
-                one = owner is not None and owner.shares_with(param)
-                self.params[node.store][use.index] = (
-                    owner.reshaped(use.spec.shape) if owner and one else param.twin()
-                )
+                shared = owner if owner and owner.shares_with(param) else None
+                mine = shared.reshaped(use.spec.shape) if shared else param.twin()
+                self.params[node.store][use.index] = mine
         for executor in self._plans.values():
             executor.forget()
 

@@ -180,10 +180,6 @@ class Param:
         self._gradient.cleared = False
         return array.reshape(self.shape), add
 
-    def release_grad(self) -> None:
-        """Frees the gradient's memory (a net that will only run forward)."""
-        self._gradient.release()
-
     @property
     def grad_is_zero(self) -> bool:
         """Whether the gradient is known to be all zeros."""
@@ -231,9 +227,6 @@ class _Gradient:
         self.cleared = True
         if self._memory is not None and self._memory.held:
             self.written()
-
-    def release(self) -> None:
-        self._memory, self.cleared = None, True
 
 
 def __getattr__(name: str) -> Any:

@@ -193,13 +193,6 @@ def test_clearing_is_seen_through_a_view() -> None:
     assert view.tolist() == [5, 5, 5]
 
 
-def test_release() -> None:
-    w = param(3)
-    w.grad[...] = 1
-    w.release_grad()
-    assert w.grad_is_zero and not w.grad.any()
-
-
 def test_reshaped_shares_values_and_gradients() -> None:
     w = param(2, 3)
     v = w.reshaped((3, 2))

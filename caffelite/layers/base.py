@@ -71,7 +71,8 @@ class Layer:
     paired: ClassVar[bool] = False  # as many tops as bottoms, top i from bottom i
     unforced: ClassVar[tuple[str, ...]] = ()  # bottoms that force_backward does not reach (labels)
     source: ClassVar[bool] = False  # makes data by itself; shapes of its tops may change between passes
-    steady: bool = False  # of one that measures: its tops' shapes in a pass are a good guess for the next, at any size
+    # of one that measures: its tops' shapes in a pass are a good guess for the next, at any size
+    steady: bool = False
     extensions: ClassVar[tuple[str, ...]] = ()  # fields of Caffe's forks that it understands
 
     def __init__(
