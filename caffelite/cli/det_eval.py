@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from caffelite.cli.command import Command
+from caffelite.cli.detectors import whole
 from caffelite.cli.flags import Flag, Options
 from caffelite.errors import UsageError
 
@@ -16,6 +19,7 @@ def _run(options: Options) -> int:
     if not options.text("data"):
         raise UsageError("expected --data DATA, the set that was detected in")
     score, output, save = _score(options), options.text("o"), options.text("save")
+    worst = whole(options, "worst")
     if output:
         make_folder(output)
     dataset = load_set(options.text("data"), options.text("split"), classes=options.items("classes"))
@@ -26,15 +30,18 @@ def _run(options: Options) -> int:
         write_detections(save, detections, dataset, options.text("split") or "test")
         print(f"Wrote {save}")
     if output:
-        print(f"Wrote {report.write(output, options.integer('worst'))}")
+        print(f"Wrote {report.write(output, worst)}")
     return 0
 
 
 def _score(options: Options) -> float:
     try:
-        return float(options.text("score"))
+        score = float(options.text("score"))
     except ValueError:
-        raise UsageError(f"--score: expected a number, got '{options.text('score')}'") from None
+        score = math.nan
+    if not math.isfinite(score):
+        raise UsageError(f"--score: expected a number, got '{options.text('score')}'")
+    return score
 
 
 COMMAND = Command(

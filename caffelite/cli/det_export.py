@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from caffelite.cli.command import Command
 from caffelite.cli.detectors import DETECTOR, load_detector
 from caffelite.cli.flags import Flag, Options
@@ -20,7 +22,7 @@ def _run(options: Options) -> int:
     if not isinstance(detector, Detector):
         fix = "caffelite export onnx RUN/test.prototxt RUN/detector.caffemodel -o net.onnx"
         raise ExportError(f"an R-CNN is a net for windows and SVMs beside it\n  Fix: {fix}, for the net")
-    make_folder(output.rpartition("/")[0] or ".")
+    make_folder(Path(output).parent)
     check_target(output)
     report = export_onnx(
         detector, output, size=_size(options.text("size")), regions=options.integer("regions"),

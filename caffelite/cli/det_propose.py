@@ -46,11 +46,13 @@ def _train(options: Options) -> int:
 def _propose(options: Options) -> int:
     from caffelite.atomic import check_target, make_folder
     from caffelite.detection.proposals import recall_of, write_proposals
+    from caffelite.detection.proposals.files import check_name
     from caffelite.detection.proposals.images import set_or_images
 
-    output, curve = (Path(options.text(name)) for name in ("o", "curve"))
-    make_folder(output.parent)
-    check_target(output)
+    output, curve = check_name(options.text("o")), Path(options.text("curve"))
+    for target in (output, curve) if options.text("curve") else (output,):
+        make_folder(target.parent)
+        check_target(target)
     dataset = set_or_images(Path(options.arguments[0]), options.text("split"))
     found = {}
     for key, boxes in _proposals(options, dataset):
@@ -62,7 +64,7 @@ def _propose(options: Options) -> int:
     if any(len(picture.boxes) for picture in dataset.pictures):
         recall = recall_of(dataset, found)
         print(recall.text())
-        if options.has("curve"):
+        if options.text("curve"):
             recall.draw(curve)
     return 0
 

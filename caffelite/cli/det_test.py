@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from caffelite.cli.command import Command
-from caffelite.cli.detectors import DETECTOR, load_detector, tell
+from caffelite.cli.detectors import DETECTOR, load_detector, tell, whole
 from caffelite.cli.flags import Flag, Options
 from caffelite.errors import UsageError
 
@@ -18,6 +18,7 @@ def _run(options: Options) -> int:
 
     if not options.text("data"):
         raise UsageError("expected --data DATA, the set to test on")
+    worst = whole(options, "worst")
     detector = load_detector(options)
     modes = Comparison(detector) if isinstance(detector, RcnnDetector) else None
     dataset = load_for(detector.card, options.text("data"), options.text("split"))
@@ -27,9 +28,7 @@ def _run(options: Options) -> int:
     proposals = read_proposals(file, dataset) if file else None
     output = Path(options.text("o") or _home(options.arguments[0]) / "eval")
     times = Times()
-    report = assess(
-        modes or detector, dataset, output, proposals, tell=tell, times=times, worst=options.integer("worst")
-    )
+    report = assess(modes or detector, dataset, output, proposals, tell=tell, times=times, worst=worst)
     print(report.text())
     if modes:
         print(f"\n{modes.text(dataset)}")

@@ -55,6 +55,14 @@ def share(options: Options, name: str) -> float:
     return value
 
 
+def whole(options: Options, name: str, least: int = 0) -> int:
+    """A flag's whole number. Raises UsageError if it is below ``least``."""
+    value = options.integer(name)
+    if value < least:
+        raise UsageError(f"--{name}: expected {least} or more, got {value}")
+    return value
+
+
 def tell(text: str) -> None:
     """A line of progress, to the log."""
     from caffelite.logs.log import get_log

@@ -8,17 +8,20 @@ from caffelite.cli.command import Command
 from caffelite.cli.flags import Options
 from caffelite.cli.frcnn import COMMON, DEF, NET, TEST_IMDB, needed, settings_of
 
+# unless --cfg or --set say otherwise
+_ALL = ("TEST.RPN_PRE_NMS_TOP_N", "-1", "TEST.RPN_POST_NMS_TOP_N", "2000")
+
 
 def _run(options: Options) -> int:
     from caffelite.atomic import check_target, make_folder
     from caffelite.boxes.config import cfg
-    from caffelite.detection.imdb import load_imdb, output_folder
+    from caffelite.detection.imdb import configured, load_imdb, output_folder
     from caffelite.detection.proposals import recall_of, write_proposals
     from caffelite.detection.rpn_proposals import rpn_proposals
     from caffelite.model import Model
 
     needed(options, "def", "net")
-    with settings_of(options):
+    with configured(pairs=_ALL), settings_of(options):
         imdb = options.text("imdb")
         dataset = load_imdb(imdb, options.items("classes"))
         name = f"{Path(options.text('net')).stem}_proposals.npz"
@@ -37,6 +40,7 @@ COMMAND = Command(
     "proposals of a region proposal network, and their recall",
     _run,
     (DEF, NET, TEST_IMDB, *COMMON),
-    text="Writes output/EXP_DIR/IMDB/NET_proposals.npz.",
+    text="Writes output/EXP_DIR/IMDB/NET_proposals.npz: up to 2000 boxes of each picture, before whose suppression none is left "
+    "out, unless TEST.RPN_PRE_NMS_TOP_N and TEST.RPN_POST_NMS_TOP_N are set.",
     examples=("tools/rpn_generate.py --def rpn_test.pt --net zf_rpn.caffemodel --imdb voc_2007_trainval",),
 )

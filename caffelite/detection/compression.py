@@ -16,7 +16,7 @@ import numpy as np
 
 from caffelite.atomic import atomic_write, make_folder
 from caffelite.boxes.boxes import Array
-from caffelite.detection.card import Card
+from caffelite.detection.card import CARD, Card
 from caffelite.detection.detector import NET, WEIGHTS
 from caffelite.errors import DataError, MissingFileError, NetError, UsageError
 from caffelite.model import Model
@@ -25,6 +25,7 @@ from caffelite.prototxt.suggest import suggestion
 from caffelite.prototxt.write import write_text
 
 LOWER, UPPER = "_L", "_U"
+_RCNN = ("train.prototxt", "rcnn.npz")  # how an R-CNN cuts windows out; its SVMs and box regression
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def compress(
     target = Path(output)
     if target.exists() and target.samefile(folder):
         raise UsageError(f"'{target}' would be written over\n  Fix: -o another folder")
-    card = Card.read(folder) if path.is_dir() else None
+    card = Card.read(folder) if path.is_dir() or (folder / CARD).exists() else None
     text = write_text(svd_net(read_net(file), ranks).message)
     net = Model.load(read_net(file), found, backward=False)
     thin = Model(parse_net(text, str(target / NET)), backward=False)
@@ -75,7 +76,15 @@ def compress(
     thin.save(target / WEIGHTS)
     if card:
         card.write(target)
+        for name in _RCNN if card.method == "rcnn" else ():
+            _copy(folder / name, target / name)
     return report
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.exists():
+        with atomic_write(target) as out:
+            out.write(source.read_bytes())
 
 
 def svd_net(source: NetSource, ranks: Mapping[str, int]) -> NetSource:

@@ -8,6 +8,7 @@ for box, label, score in detect("runs/shapes", "photo.jpg"):
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +33,8 @@ __all__ = ["Detector", "detect", "detect_set", "im_detect"]
 
 NET, WEIGHTS = "test.prototxt", "detector.caffemodel"
 """Names of the files in a detector's folder, beside its card."""
+
+_log = logging.getLogger(__name__)
 
 Image = np.ndarray | str | os.PathLike[str]
 
@@ -86,6 +89,8 @@ class Detector:
             UsageError, NetError, WeightsError: the files do not fit one another.
         """
         path = Path(source)
+        if not path.exists():
+            raise MissingFileError(path, "detector", "name a run's folder, or a prototxt for testing")
         folder = path if path.is_dir() else path.parent
         if card is None and (path.is_dir() or (folder / CARD).exists()):
             card = Card.read(folder)
@@ -95,7 +100,14 @@ class Detector:
         file = path / NET if path.is_dir() else path
         if not file.exists():
             raise MissingFileError(file, "prototxt of a detector")
-        net = Net(str(file), Phase.TEST, weights=str(found))
+        net = Net(str(file), Phase.TEST)
+        report = net.copy_from(str(found))
+        if report.initial:
+            _log.warning(
+                "'%s' has nothing for %s, which keep the values of their fillers",
+                found,
+                ", ".join(report.initial),
+            )
         return cls(net, card or card_of(net), pairs)
 
     def detect(
@@ -104,7 +116,7 @@ class Detector:
         """Rows label, score, x1, y1, x2, y2 float32 (K, 6) of what is in an image, best first.
 
         ``image``: (H, W, 3), B, G, R, or a file. ``boxes`` (R, 4): regions for a Fast R-CNN, which otherwise looks for
-        them as its card says. ``score``, ``nms``: in place of the card's. Boxes are in pixels of the image from 0, both
+        them as its card says; a Faster R-CNN takes none. ``score``, ``nms``: in place of the card's. Boxes are in pixels of the image from 0, both
         corners inside. Raises what ``im_detect`` and ``load_picture`` do.
         """
         im = image if isinstance(image, np.ndarray) else load_picture(image)

@@ -9,7 +9,6 @@ It takes py-faster-rcnn's test prototxts as they are: inputs ``data`` and ``im_i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +55,8 @@ def im_detect(
     net with an input ``im_info`` finds its own. ``view``: by default what ``cfg.TEST`` says.
 
     Raises:
-        UsageError: boxes are missing; several scales for a net that finds its own; the net is none of a detector.
+        UsageError: boxes are missing, or given to a net that finds its own; several scales for such a net; the net is
+            none of a detector.
         DataError: the image or the boxes have another shape, or the image has no pixels.
         NotFiniteError: the net's answers are not finite where proposals are made.
     """
@@ -64,6 +64,10 @@ def im_detect(
     check_image(im)
     view = view or View.of()
     if "im_info" in net.inputs:
+        if boxes is not None:
+            raise UsageError(
+                f"net '{net.name}' finds its own regions: expected no boxes, got {np.shape(boxes)}"
+            )
         return _with_rpn(net, im, view)
     if "rois" not in net.inputs:
         got = ", ".join(net.inputs) or "none"
@@ -158,8 +162,9 @@ def _show(net: Net, im: Array, boxes: Array, view: View) -> tuple[Array, Array]:
     rois = _project(boxes, scales)
     shown = back = np.arange(len(boxes))
     if view.dedup > 0:
-        hashes = np.round(rois * np.float32(view.dedup)).dot(_HASH)
-        _, shown, back = np.unique(hashes, return_index=True, return_inverse=True)
+        cells = np.round(rois * np.float32(view.dedup))
+        cells[:, 0] = rois[:, 0]  # the same place at another scale is another region
+        _, shown, back = np.unique(cells.dot(_HASH), return_index=True, return_inverse=True)
     rois = np.pad(rois[shown], ((0, -len(shown) % _SEVERAL), (0, 0)), mode="edge")
     blobs: dict[str, Any] = {"data": data, "rois": rois}
     fit(net, blobs)
@@ -177,20 +182,30 @@ def _project(boxes: Array, scales: Array) -> Array:
 
 def _answers(net: Net, boxes: Array, im: Array, view: View) -> tuple[Array, Array]:
     count = len(boxes)
-    scores = np.array(_blob(net, _scores_of(net, view))).reshape(shape_of_answers(net, view))[:count]
+    scores = np.array(_blob(net, _scores_of(view))).reshape(shape_of_answers(net, view))[:count]
     if not view.bbox_reg:
         return scores, np.tile(boxes, (1, scores.shape[1])).astype(np.float32)
     deltas = np.array(_blob(net, "bbox_pred")).reshape(-1, 4 * scores.shape[1])[:count]
     return scores, clip(decode(boxes, deltas), *im.shape[:2])
 
 
-def _scores_of(net: Net, view: View) -> str:
+def _scores_of(view: View) -> str:
     return "cls_score" if view.svm else "cls_prob"
 
 
 def shape_of_answers(net: Net, view: View) -> tuple[int, int]:
-    """Regions and classes, background included, of a net's scores. Raises UsageError if it has none."""
-    rows, classes, *_ = _blob(net, _scores_of(net, view)).shape
+    """Regions and classes, background included, of a net's scores.
+
+    Raises UsageError if it has none, or no box for each class.
+    """
+    name = _scores_of(view)
+    rows, *columns = _blob(net, name).shape
+    classes = int(np.prod(columns))
+    if view.bbox_reg and np.prod((shape := _blob(net, "bbox_pred").shape)[1:]) != 4 * classes:
+        raise UsageError(
+            f"net '{net.name}': expected bbox_pred (R, {4 * classes}), a box for each of the {classes} classes of {name}, "
+            f"got {tuple(shape)}\n  Fix: set num_output of the layer that makes it"
+        )
     return rows, classes
 
 
@@ -213,9 +228,7 @@ def checked_boxes(boxes: Any) -> Array:
     return array
 
 
-def best(
-    scores: Array, boxes: Array, *, score: float, nms: float, limit: int, classes: Sequence[int] = ()
-) -> Array:
+def best(scores: Array, boxes: Array, *, score: float, nms: float, limit: int) -> Array:
     """Rows label, score, x1, y1, x2, y2 float32 (K, 6) of what ``im_detect`` gave, best first.
 
     Of each class those above ``score`` that overlap no better one of it by more than ``nms``; then the ``limit`` best
@@ -224,7 +237,7 @@ def best(
     from caffelite.boxes.nms import nms as suppress
 
     rows = [np.empty((0, 6), np.float32)]
-    for label in classes or range(1, scores.shape[1]):
+    for label in range(1, scores.shape[1]):
         (left,) = np.nonzero(scores[:, label] > score)
         mine, of_class = boxes[left, 4 * label : 4 * label + 4].astype(np.float32), scores[left, label]
         kept = suppress(mine, of_class, nms)

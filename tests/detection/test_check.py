@@ -198,10 +198,8 @@ def test_sheet(tmp_path):
 
 
 def test_command_line(tmp_path, capsys):
-    assert (
-        cli.main(["det", "shapes", str(tmp_path / "set"), "--images", "4", "--test", "2", "--size", "64", "--classes", "1"])
-        == 0
-    )
+    few = ["--images", "4", "--test", "2", "--size", "64", "--classes", "1"]
+    assert cli.main(["det", "shapes", str(tmp_path / "set"), *few]) == 0
     assert "wrote 4 pictures for training and 2 for the test" in capsys.readouterr().out
     line = ["det", "check", str(tmp_path / "set"), "--short", "0", "--scales", "1,2"]
     assert cli.main([*line, "--sheet", str(tmp_path / "sheet.png"), "--pictures", "5"]) == 0

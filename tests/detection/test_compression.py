@@ -109,6 +109,21 @@ def test_a_folder_is_used_as_the_old_one(tmp_path):
     np.testing.assert_allclose(new, old, rtol=1e-3, atol=1e-3)
 
 
+def test_a_prototxt_with_a_card_beside_it(tmp_path):
+    run = folder_of(tmp_path / "run", FAST, "fast")
+    compress(run / "test.prototxt", tmp_path / "thin", {"fc6": 4})
+    assert Detector.load(tmp_path / "thin").card == Card.read(run)
+
+
+def test_an_rcnn_keeps_its_svms_and_how_it_cuts(tmp_path):
+    run = folder_of(tmp_path / "run", FAST, "rcnn")
+    (run / "train.prototxt").write_text("how to cut")
+    (run / "rcnn.npz").write_bytes(b"SVMs")
+    compress(run, tmp_path / "thin", {"fc6": 4})
+    for name in ("train.prototxt", "rcnn.npz"):
+        assert (tmp_path / "thin" / name).read_bytes() == (run / name).read_bytes()
+
+
 def test_a_folder_is_not_written_over(tmp_path):
     run = folder_of(tmp_path / "run", FAST, "fast")
     before = (run / "test.prototxt").read_bytes()

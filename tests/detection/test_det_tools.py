@@ -187,19 +187,15 @@ def test_rpn_generate(place, capsys):
         "--classes",
         ",".join(NAMES),
     ]
-    settings = [
-        "--set",
-        "TEST.SCALES",
-        "(48,)",
-        "TEST.RPN_PRE_NMS_TOP_N",
-        "-1",
-        "TEST.RPN_POST_NMS_TOP_N",
-        "2000",
-    ]
+    settings = ["--set", "TEST.SCALES", "(48,)"]
     assert tool("rpn_generate.py", *words, "--imdb", "voc_2007_train", *settings) == 0
     assert "recall" in capsys.readouterr().out
     found = read_proposals("output/default/voc_2007_train/detector_proposals.npz")
     assert len(found) == 4 and all(len(b) > 30 for b, _ in found.values())
+    fewer = [*settings, "TEST.RPN_POST_NMS_TOP_N", "5"]
+    assert tool("rpn_generate.py", *words, "--imdb", "voc_2007_train", *fewer) == 0
+    found = read_proposals("output/default/voc_2007_train/detector_proposals.npz")
+    assert all(len(b) == 5 for b, _ in found.values())
 
 
 def test_compress_net(place, capsys):

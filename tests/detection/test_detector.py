@@ -133,6 +133,21 @@ def test_a_prototxt_with_weights_elsewhere(tmp_path):
         Detector.load(run)
 
 
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(
+        MissingFileError, match="detector '.*runs/nix' does not exist\n  Fix: name a run's folder"
+    ):
+        Detector.load(tmp_path / "runs" / "nix")
+
+
+def test_weights_of_another_method_are_told(tmp_path, caplog):
+    run, fast = folder_of(tmp_path / "run"), folder_of(tmp_path / "fast", FAST, "fast")
+    Detector.load(run)
+    assert not caplog.messages
+    Detector.load(run, fast / "detector.caffemodel")
+    assert "has nothing for rpn_cls_score, rpn_bbox_pred, which keep" in caplog.text
+
+
 def test_another_number_of_classes(tmp_path):
     run = folder_of(tmp_path / "run", classes=("cat", "dog"))
     with pytest.raises(UsageError, match="tells 3 classes apart, but its card names 2: cat, dog"):

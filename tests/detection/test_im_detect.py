@@ -241,6 +241,30 @@ def test_a_fast_rcnn_needs_boxes(tmp_path):
         im_detect(net_of(tmp_path, FAST), image())
 
 
+def test_a_faster_rcnn_takes_no_boxes(tmp_path):
+    with pytest.raises(UsageError, match=r"finds its own regions: expected no boxes, got \(25, 4\)"):
+        im_detect(net_of(tmp_path, FASTER), image(), boxes())
+
+
+def test_a_net_with_one_box_for_all_classes(tmp_path):
+    before, _, after = FAST.rpartition("num_output: 16")
+    fewer = f"{before}num_output: 8{after}"
+    with pytest.raises(
+        UsageError, match=r"expected bbox_pred \(R, 16\), a box for each of the 4 classes of cls_prob"
+    ):
+        im_detect(net_of(tmp_path, fewer), image(), boxes())
+
+
+def test_the_same_place_at_another_scale_is_another_region(tmp_path):
+    net, view = net_of(tmp_path, FAST), replace(VIEW, scales=(40, 400), max_size=4000, dedup=1e-4)
+    both = np.float32([[0, 0, 3, 3], [0, 0, 51, 39]])  # best seen at the larger and at the smaller scale
+    together = im_detect(net, image(), both, view)[0]
+    for k in range(2):
+        np.testing.assert_allclose(
+            together[k], im_detect(net, image(), both[k : k + 1], view)[0][0], rtol=1e-5
+        )
+
+
 def test_a_net_that_finds_its_own_takes_one_scale(tmp_path):
     with pytest.raises(UsageError, match="expected one scale, got \\(30, 60\\)"):
         im_detect(net_of(tmp_path, FASTER), image(), view=View(MEANS, (30, 60), 80))

@@ -117,3 +117,17 @@ def test_evaluation_of_a_detector_s_folder(data, tmp_path, capsys):
 def test_evaluation_needs_the_data(data, tmp_path, capsys):
     assert call("eval", detected(data, tmp_path / "d.npz", RIGHT)) == 2
     assert "expected --data DATA" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["propose", "DATA", "-o", "boxes.pkl"], "expected a name that ends in .npz"),
+        (["eval", "d.npz", "--data", "DATA", "--score", "nan"], "--score: expected a number, got 'nan'"),
+        (["eval", "d.npz", "--data", "DATA", "--worst", "-1"], "--worst: expected 0 or more, got -1"),
+        (["test", "RUN", "--data", "DATA", "--worst", "-1"], "--worst: expected 0 or more, got -1"),
+    ],
+)
+def test_what_cannot_be_is_told_before_anything_is_read(words, message, capsys):
+    assert main(["det", *words]) == 2
+    assert message in capsys.readouterr().err
