@@ -1,6 +1,7 @@
 """A training run's folder: a detector's folder in which the run puts snapshots, log and table, and at last the weights.
 
 RUN/train.prototxt test.prototxt solver.prototxt detector.json    as used
+RUN/settings.json                                                 --set of the run
 RUN/snapshots/NAME_iter_N.caffemodel .solverstate
 RUN/log.txt metrics.csv pictures/
 RUN/detector.caffemodel
@@ -8,15 +9,16 @@ RUN/detector.caffemodel
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from caffelite.atomic import atomic_write, check_target, check_writable, make_folder
 from caffelite.detection.card import CARD, Card
-from caffelite.errors import MissingFileError, UsageError
+from caffelite.errors import DataError, MissingFileError, UsageError
 from caffelite.logs.caffe import FileSink
 from caffelite.logs.log import get_log
 from caffelite.logs.metrics import MetricsSink
@@ -24,6 +26,7 @@ from caffelite.logs.metrics import MetricsSink
 LOG, METRICS = "log.txt", "metrics.csv"
 SNAPSHOTS, PICTURES = "snapshots", "pictures"
 WEIGHTS = "detector.caffemodel"
+SETTINGS = "settings.json"
 _PROTOTXT = (".prototxt", ".pt", ".txt")
 _ITERATION = re.compile(r"_iter_(\d+)\.solverstate(\.h5)?$")
 
@@ -66,6 +69,32 @@ def open_run(recipe: str | os.PathLike[str], run: str | os.PathLike[str], card: 
         _adopt(Path(recipe), folder)
         card.write(folder)
     return folder
+
+
+def kept_settings(folder: Path, pairs: Sequence[str]) -> Sequence[str]:
+    """``["TRAIN.SCALES", "600", ...]``: those that a run began with, then ``pairs``; a run that begins keeps these.
+
+    Raises DataError if what was kept cannot be read.
+    """
+    path = folder / SETTINGS
+    if not is_run(folder):
+        with atomic_write(path) as file:
+            file.write((json.dumps(list(pairs)) + "\n").encode())
+        return pairs
+    kept = _read_settings(path) if path.exists() else []
+    if kept:
+        get_log().emit("message", f"The run has --set {' '.join(kept)}", "train.py:1")
+    return [*kept, *pairs]
+
+
+def _read_settings(path: Path) -> list[str]:
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"'{path}' cannot be read as the settings of a run: {error}") from error
+    if not isinstance(kept, list) or not all(isinstance(text, str) for text in kept):
+        raise DataError(f"'{path}': expected a list of texts, keys and values in turns, got {kept!r}")
+    return kept
 
 
 def probe(folder: Path) -> None:

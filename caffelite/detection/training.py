@@ -25,7 +25,15 @@ from caffelite.detection.finetune import check_weights, take_weights
 from caffelite.detection.guard import explained
 from caffelite.detection.heads import Folding, Normalisation, find_heads
 from caffelite.detection.roidb import make_roidb, normalisation, normalise
-from caffelite.detection.run_folder import SNAPSHOTS, WEIGHTS, newest_state, open_run, recording
+from caffelite.detection.run_folder import (
+    SNAPSHOTS,
+    WEIGHTS,
+    card_in,
+    kept_settings,
+    newest_state,
+    open_run,
+    recording,
+)
 from caffelite.detection.settings import settings as configured
 from caffelite.errors import MissingFileError, NotFiniteError, UsageError
 from caffelite.logs.log import get_log
@@ -84,25 +92,25 @@ def train(
     """Trains the detector of a folder on a set whose labels are those of its card; returns ``detector.caffemodel``.
 
     ``run``: folder that is made a detector's folder of its own, tried out before anything else; may be ``folder``.
-    ``card``: for a folder without detector.json. ``weights``: to begin with; layers whose size depends on other
+    ``card``: for a folder without detector.json; by default that of a run that goes on. ``weights``: to begin with; layers whose size depends on other
     classes are learned anew. ``proposals``: file or mapping, for methods rcnn and fast. ``resume``: "auto" goes on from the newest
     snapshot in ``run``, and begins if there is none; or a solver state. ``settings``: of ``cfg``, in the form of
-    ``--set``. ``pictures``: so many of ``validation``, or of the set, are drawn with what is found in them. ``engine``:
+    ``--set``; a run that goes on has those that it began with, and over them these. ``pictures``: so many of ``validation``, or of the set, are drawn with what is found in them. ``engine``:
     options of Model. A run that is stopped by a signal returns its last snapshot's weights.
 
     Raises:
-        UsageError: the folder holds another run; the set has other classes; a setting that there is not.
+        UsageError: the folder holds another run, or trained weights and nothing to resume from; the set has other
+            classes; a setting that there is not.
         DataError: boxes or proposals that cannot be used.
         MissingFileError: a file of weights is not there.
         NotFiniteError: the run diverged; names iteration, pictures and boxes.
         SnapshotError: the run's folder cannot be written to.
         and what nets and solvers raise.
     """
-    card = card or Card.read(folder)
+    card = card or (card_in(run) if resume else None) or Card.read(folder)
     check_classes(card, dataset)
     files = [weights] if isinstance(weights, str | os.PathLike) else list(weights or ())
     check_weights(files)
-    order = Order(files, resume, iterations, seed, settings, engine)
     found = read_regions(proposals, dataset)
     if card.method == "fast" and found is None:
         raise UsageError(
@@ -111,6 +119,7 @@ def train(
     if card.has_rpn and found is not None:
         raise UsageError(f"--proposals: a detector of method {card.method} finds its own")
     home = open_run(folder, run, card, resume)
+    order = Order(files, resume, iterations, seed, kept_settings(home, settings), engine)
     check_nets(home, card)
     if card.method == "faster-4step":
         from caffelite.detection.alternating import train_alternating
@@ -192,6 +201,8 @@ def solve(solver: Solver, stage: Stage) -> Path:
     with handle_signals(solver):
         solver.solve()
     if solver.stopped:
+        if solver.saved_state is None:  # stopped before the first iteration
+            solver.snapshot()
         stopped = Path(str(solver.saved_state).replace(".solverstate", ".caffemodel"))
         get_log().emit(
             "message", f"Stopped at iteration {solver.iter}. To go on: --resume auto", "train.py:1"
@@ -204,10 +215,18 @@ def solve(solver: Solver, stage: Stage) -> Path:
 
 
 def state_to_resume(stage: Stage, order: Order) -> Path | None:
-    """The solver state that an order goes on from."""
+    """The solver state that an order goes on from.
+
+    Raises UsageError where a run would begin anew over the weights that it has made.
+    """
     if order.resume != "auto":
         return Path(order.resume) if order.resume else None
     state = newest_state(stage.folder)
+    if state is None and stage.result.exists():
+        raise UsageError(
+            f"'{stage.result}' is trained, but there is no snapshot to resume from: a new run would write over it\n"
+            "  Fix: name another folder (-o), or move these weights away"
+        )
     text = f"Resuming from {state}" if state else f"Nothing to resume in {stage.folder}: the run begins"
     get_log().emit("resume", text, "train.py:1")
     return state

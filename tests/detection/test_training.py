@@ -236,6 +236,53 @@ def test_auto_begins_where_there_is_nothing_to_resume(data, faster, tmp_path):
     assert short(faster, data, tmp_path / "run", 1, resume="auto").exists()
 
 
+def test_a_resumed_run_has_the_settings_that_it_began_with(data, faster, tmp_path, capsys):
+    pairs = ("TRAIN.SCALES", "(96,)", "TRAIN.USE_FLIPPED", "False")
+    whole = short(faster, data, tmp_path / "whole", 4, settings=pairs)
+    short(faster, data, tmp_path / "two", 2, settings=pairs)
+    assert short(faster, data, tmp_path / "two", 4, resume="auto").read_bytes() == whole.read_bytes()
+    assert f"The run has --set {' '.join(pairs)}" in capsys.readouterr().err
+
+
+def test_settings_of_a_resumed_run_can_be_replaced(data, faster, tmp_path):
+    run = tmp_path / "run"
+    short(faster, data, run, 1, settings=("TRAIN.SCALES", "(96,)"))
+    with pytest.raises(UsageError, match="TRAIN.SCALES: expected"):
+        short(faster, data, run, 2, resume="auto", settings=("TRAIN.SCALES", "x"))
+    assert short(faster, data, run, 2, resume="auto", settings=("TRAIN.SCALES", "(64,)")).exists()
+    (run / "settings.json").write_text('{"TRAIN.SCALES": 96}')
+    with pytest.raises(DataError, match=r"settings\.json': expected a list of texts"):
+        short(faster, data, run, 3, resume="auto")
+
+
+def test_a_resumed_run_has_its_own_card(data, faster, tmp_path):
+    folder = edit(faster, "detector.json", "^", "", tmp_path / "recipe")
+    whole = short(folder, data, tmp_path / "whole", 4)
+    short(folder, data, tmp_path / "two", 2)
+    replace(Card.read(folder), scales=(64,)).write(folder)
+    assert short(folder, data, tmp_path / "two", 4, resume="auto").read_bytes() == whole.read_bytes()
+
+
+def test_auto_does_not_write_over_trained_weights(data, faster, tmp_path):
+    result = short(faster, data, tmp_path / "run", 1)
+    before = result.read_bytes()
+    for file in (tmp_path / "run" / "snapshots").iterdir():
+        file.unlink()
+    with pytest.raises(
+        UsageError, match="is trained, but there is no snapshot.*\n  Fix: name another folder"
+    ):
+        short(faster, data, tmp_path / "run", 2, resume="auto")
+    assert result.read_bytes() == before
+
+
+def test_a_run_that_is_stopped_before_it_begins_has_a_snapshot(data, faster, tmp_path, monkeypatch):
+    def stop(self, iterations=1):
+        self.stopped = True
+
+    monkeypatch.setattr(DetectionSolver, "step", stop)
+    assert short(faster, data, tmp_path / "run").name.endswith("_iter_0.caffemodel")
+
+
 def test_a_run_with_other_data_is_not_resumed(data, fast, tmp_path):
     short(fast, data, tmp_path / "run", 2, proposals=regions(data))
     with pytest.raises(WeightsError, match="means and deviations of box targets"):
