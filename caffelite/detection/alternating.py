@@ -30,7 +30,7 @@ from caffelite.detection.rpn_proposals import rpn_proposals
 from caffelite.detection.run_folder import LOG, SNAPSHOTS, WEIGHTS, probe
 from caffelite.detection.settings import settings as configured
 from caffelite.detection.training import Order, Stage, find, train_stage
-from caffelite.errors import UsageError
+from caffelite.errors import NetError, UsageError
 from caffelite.logs.caffe import FileSink
 from caffelite.logs.log import get_log
 from caffelite.model import Model
@@ -102,7 +102,7 @@ class _Steps:
             net = find(self._home, "rpn_test.*")
             _say(f"Proposals of {rpn} for {len(self._dataset)} pictures")
             with configured(self._card, self._order.settings):
-                model = Model(net, Phase.TEST, backward=False)
+                model = Model(net, Phase.TEST, backward=False, **self._order.engine)
                 model.load_weights(rpn)
                 found = rpn_proposals(model, cfg, self._dataset.pictures, pre=_BEFORE, post=_AFTER)
             write_proposals(file, found)
@@ -110,10 +110,17 @@ class _Steps:
 
 
 def merge(home: Path, weights: Sequence[Path]) -> Path:
-    """One file for ``test.prototxt`` from those of several nets; of a layer in several the last one's counts."""
+    """One file for ``test.prototxt`` from those of several nets; of a layer in several the last one's counts.
+
+    Raises NetError for a layer that is in none of them.
+    """
     net = Model(find(home, "test.prototxt", "*faster_rcnn_test*"), Phase.TEST, backward=False)
-    for file in weights:
-        net.load_weights(file)
+    reports = [net.load_weights(file) for file in weights]
+    if missing := set.intersection(*(set(report.initial) for report in reports)):
+        raise NetError(
+            f"net '{net.name}' for testing: no step has learned {', '.join(sorted(missing))}\n"
+            "  Fix: layers of test.prototxt must have the names that they have in the nets for training"
+        )
     net.save(home / WEIGHTS)
     _say(f"Wrote {home / WEIGHTS}")
     return home / WEIGHTS

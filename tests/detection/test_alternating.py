@@ -6,10 +6,11 @@ import signal
 import numpy as np
 import pytest
 
+from caffelite.detection import alternating
 from caffelite.detection.dataset import load_set
 from caffelite.detection.detector import Detector
 from caffelite.detection.training import DetectionSolver
-from caffelite.errors import UsageError
+from caffelite.errors import NetError, UsageError
 from caffelite.weights import load_weights
 from tests.detection.training import recipe, shapes, short
 
@@ -89,3 +90,29 @@ def test_a_step_that_was_stopped_goes_on(run, data, folder, tmp_path, monkeypatc
 def test_a_single_state_is_not_a_place_to_resume_from(data, folder, tmp_path):
     with pytest.raises(UsageError, match="goes on with --resume auto"):
         short(folder, data, tmp_path / "run", 3, resume="x.solverstate")
+
+
+def test_proposals_are_made_on_the_engine_of_the_run(data, folder, tmp_path, monkeypatch):
+    given = []
+
+    class Noted(alternating.Model):
+        def __init__(self, *args, **options):
+            given.append(options)
+            super().__init__(*args, **options)
+
+    monkeypatch.setattr(alternating, "Model", Noted)
+    short(folder, data, tmp_path / "run", 1, engine="reference")
+    assert [options.get("engine") for options in given] == [
+        "reference",
+        "reference",
+        None,
+    ]  # the last one merges
+
+
+def test_a_layer_that_no_step_learned_is_told(run, tmp_path):
+    text = (run / "test.prototxt").read_text()
+    (tmp_path / "test.prototxt").write_text(text.replace('name: "bbox_pred"', 'name: "boxes"'))
+    files = [run / name / "detector.caffemodel" for name in STEPS[2:]]
+    with pytest.raises(NetError, match="no step has learned boxes\n  Fix: "):
+        alternating.merge(tmp_path, files)
+    assert not (tmp_path / "detector.caffemodel").exists()
