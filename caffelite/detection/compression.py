@@ -18,7 +18,7 @@ from caffelite.atomic import atomic_write, make_folder
 from caffelite.boxes.boxes import Array
 from caffelite.detection.card import CARD, Card
 from caffelite.detection.detector import NET, WEIGHTS
-from caffelite.errors import DataError, MissingFileError, NetError, UsageError
+from caffelite.errors import DataError, MissingFileError, NetError, UsageError, WeightsError
 from caffelite.model import Model
 from caffelite.prototxt.source import NetSource, net_from_message, parse_net, read_net
 from caffelite.prototxt.suggest import suggestion
@@ -55,7 +55,7 @@ def compress(
     """Writes a detector's folder with layers of rank ``ranks[layer]`` in their place: prototxt, weights and card.
 
     ``source``: the folder of a detector, or its prototxt for testing with ``weights``. The new folder is used as the old
-    one is. Raises what ``svd_net`` does, and SnapshotError.
+    one is. Raises what ``svd_net`` does, WeightsError for weights that lack a layer, and SnapshotError.
     """
     path = Path(source)
     folder, file = (path, path / NET) if path.is_dir() else (path.parent, path)
@@ -67,7 +67,7 @@ def compress(
         raise UsageError(f"'{target}' would be written over\n  Fix: -o another folder")
     card = Card.read(folder) if path.is_dir() or (folder / CARD).exists() else None
     text = write_text(svd_net(read_net(file), ranks).message)
-    net = Model.load(read_net(file), found, backward=False)
+    net = _complete(read_net(file), found)
     thin = Model(parse_net(text, str(target / NET)), backward=False)
     report = fill(thin, net)
     make_folder(target)
@@ -79,6 +79,16 @@ def compress(
         for name in _RCNN if card.method == "rcnn" else ():
             _copy(folder / name, target / name)
     return report
+
+
+def _complete(source: NetSource, weights: Path) -> Model:
+    """A net with weights for all its layers: those of fillers would look like trained ones in the new file."""
+    net = Model(source, backward=False)
+    if missing := net.load_weights(weights).initial:
+        raise WeightsError(
+            f"'{weights}': expected weights of all layers of '{source.file}', got none for {', '.join(missing)}"
+        )
+    return net
 
 
 def _copy(source: Path, target: Path) -> None:

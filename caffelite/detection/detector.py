@@ -8,7 +8,6 @@ for box, label, score in detect("runs/shapes", "photo.jpg"):
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from caffelite.boxes.boxes import Array
 from caffelite.boxes.config import cfg
 from caffelite.detection.card import CARD, Card
 from caffelite.detection.detections import Detection, as_list
+from caffelite.detection.finetune import warn_of_initial
 from caffelite.detection.one_image import View, as_net, best, check_image, im_detect, shape_of_answers
 from caffelite.detection.pictures import load_picture
 from caffelite.detection.settings import settings
@@ -33,8 +33,6 @@ __all__ = ["Detector", "detect", "detect_set", "im_detect"]
 
 NET, WEIGHTS = "test.prototxt", "detector.caffemodel"
 """Names of the files in a detector's folder, beside its card."""
-
-_log = logging.getLogger(__name__)
 
 Image = np.ndarray | str | os.PathLike[str]
 
@@ -101,13 +99,7 @@ class Detector:
         if not file.exists():
             raise MissingFileError(file, "prototxt of a detector")
         net = Net(str(file), Phase.TEST)
-        report = net.copy_from(str(found))
-        if report.initial:
-            _log.warning(
-                "'%s' has nothing for %s, which keep the values of their fillers",
-                found,
-                ", ".join(report.initial),
-            )
+        warn_of_initial(net.copy_from(str(found)))
         return cls(net, card or card_of(net), pairs)
 
     def detect(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,11 +11,13 @@ from caffelite.detection.heads import Folding, find_heads
 from caffelite.detection.run_folder import card_in
 from caffelite.errors import MissingFileError
 from caffelite.graph.graph import Node
-from caffelite.loading import load_params
+from caffelite.loading import LoadReport, load_params
 from caffelite.logs.log import get_log
 from caffelite.model import Model
 from caffelite.params import Array
 from caffelite.weights import LayerWeights, load_weights, shapes_match
+
+_log = logging.getLogger(__name__)
 
 _NO_WEIGHTS = (
     "any .caffemodel whose layers have the names of the net's will do, from wherever you have it; "
@@ -27,6 +30,13 @@ def check_weights(paths: Sequence[str | os.PathLike[str]]) -> None:
     for path in paths:
         if not Path(path).exists():
             raise MissingFileError(os.fspath(path), "weights to begin with", _NO_WEIGHTS)
+
+
+def warn_of_initial(report: LoadReport) -> None:
+    """Logs a warning if a file has nothing for some layers of a detector that is about to be used."""
+    if report.initial:
+        layers = ", ".join(report.initial)
+        _log.warning("'%s' has nothing for %s, which keep the values of their fillers", report.path, layers)
 
 
 def take_weights(

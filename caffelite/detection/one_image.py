@@ -17,7 +17,7 @@ import numpy as np
 from caffelite.boxes.boxes import Array, areas, clip, decode
 from caffelite.boxes.config import Config, cfg
 from caffelite.boxes.images import image_blob, prepared
-from caffelite.errors import DataError, UsageError
+from caffelite.errors import DataError, NotFiniteError, UsageError
 from caffelite.model import Model
 from caffelite.net import Net
 from caffelite.prototxt.suggest import suggestion
@@ -232,10 +232,14 @@ def best(scores: Array, boxes: Array, *, score: float, nms: float, limit: int) -
     """Rows label, score, x1, y1, x2, y2 float32 (K, 6) of what ``im_detect`` gave, best first.
 
     Of each class those above ``score`` that overlap no better one of it by more than ``nms``; then the ``limit`` best
-    of all classes, and those as good as the last of them; 0: all.
+    of all classes, and those as good as the last of them; 0: all. Raises NotFiniteError for NaN, which is above no score.
     """
     from caffelite.boxes.nms import nms as suppress
 
+    if np.isnan(scores).any() or np.isnan(boxes).any():
+        raise NotFiniteError(
+            "NaN in the scores or boxes of the detector: its net has diverged\n  Fix: take weights of an earlier snapshot"
+        )
     rows = [np.empty((0, 6), np.float32)]
     for label in range(1, scores.shape[1]):
         (left,) = np.nonzero(scores[:, label] > score)

@@ -8,7 +8,7 @@ import pytest
 from caffelite.detection import Card, Detector
 from caffelite.detection.compression import compress, fill, svd_net
 from caffelite.detection.one_image import im_detect
-from caffelite.errors import DataError, MissingFileError, NetError, UsageError
+from caffelite.errors import DataError, MissingFileError, NetError, UsageError, WeightsError
 from caffelite.model import Model
 from caffelite.prototxt.source import parse_net
 
@@ -98,6 +98,15 @@ def test_weights_that_are_not_finite():
     weights(net, "fc6")[0][0, 0] = np.nan
     with pytest.raises(DataError, match="not finite"):
         fill(Model(svd_net(net.source, {"fc6": 4})), net)
+
+
+def test_weights_that_lack_a_layer(tmp_path):
+    run = folder_of(tmp_path / "run", FAST, "fast", scales=(30,))
+    file = run / "test.prototxt"
+    file.write_text(file.read_text().replace('name: "fc6"', 'name: "fc7"'))
+    with pytest.raises(WeightsError, match="expected weights of all layers of .*, got none for fc7"):
+        compress(run, tmp_path / "thin", {"fc7": 5})
+    assert not (tmp_path / "thin").exists()
 
 
 def test_a_folder_is_used_as_the_old_one(tmp_path):

@@ -12,7 +12,7 @@ from caffelite.boxes.config import cfg
 from caffelite.detection import im_detect
 from caffelite.detection.one_image import View, best, features
 from caffelite.detection.rpn_proposals import im_proposals
-from caffelite.errors import DataError, UsageError
+from caffelite.errors import DataError, NotFiniteError, UsageError
 
 from .small_detectors import (
     FAST,
@@ -303,6 +303,14 @@ def test_best(score, nms, limit):
     rows = best(scores, found, score=score, nms=nms, limit=limit)
     np.testing.assert_array_equal(rows, np.float32(sorted(expected, key=lambda row: -row[1])))
     assert rows.dtype == np.float32
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_a_detector_that_has_diverged_does_not_find_nothing(part):
+    answers = [np.ones((2, 4), np.float32), np.ones((2, 16), np.float32)]
+    answers[part][1, 3] = np.nan
+    with pytest.raises(NotFiniteError, match="NaN in the scores or boxes.*\n  Fix: "):
+        best(*answers, score=0.5, nms=0.3, limit=100)
 
 
 def test_equal_scores_at_the_limit_stay_together():

@@ -14,6 +14,7 @@ import numpy as np
 from caffelite.boxes.boxes import Array
 from caffelite.cpu.cores import usable_cores
 from caffelite.data.windows import CHANNELS, Cropping, Mean, crop_settings, put_crop
+from caffelite.detection.finetune import warn_of_initial
 from caffelite.detection.rcnn.regions import whole
 from caffelite.errors import MissingFileError, NetError, UsageError
 from caffelite.graph.graph import Node
@@ -88,7 +89,8 @@ class CropNet:
         folder, test = (path, path / TEST) if path.is_dir() else (path.parent, path)
         if not test.exists():
             raise MissingFileError(test, "prototxt of a detector")
-        net = Net(str(test), Phase.TEST, weights=os.fspath(weights), **(engine or {}))
+        net = Net(str(test), Phase.TEST, **(engine or {}))
+        warn_of_initial(net.copy_from(os.fspath(weights)))
         found = cls(net, window_layer(read_net(folder / TRAIN)), **options)
         found.identity = digest(found.identity, test.read_bytes())
         return found

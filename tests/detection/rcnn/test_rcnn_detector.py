@@ -130,3 +130,10 @@ def test_modes_side_by_side(folder):
     assert detector.reports(there)["svm+bb"].map07 == 1
     lines = detector.text(there).splitlines()
     assert [line.split()[0] for line in lines[1:]] == list(MODES) and lines[3].split()[1] == "1.000"
+
+
+def test_weights_that_lack_a_layer_are_told(folder, caplog):
+    file = folder / "test.prototxt"
+    file.write_text(file.read_text().replace('name: "fc"', 'name: "fc7"'))
+    Detector.load(folder)
+    assert "detector.caffemodel' has nothing for fc7, which keep the values of their fillers" in caplog.text
