@@ -79,6 +79,7 @@ class _Steps:
         _say(f"{name} begins")
         make_folder(folder / SNAPSHOTS)
         probe(folder)
+        (folder / _REGIONS).unlink(missing_ok=True)  # of other weights than this step will give
         proposals = self._proposals(rpn) if rpn else None
         stage = Stage(find(self._home, f"{name}_solver*"), folder, result)
         order = replace(self._order, weights=weights)

@@ -116,3 +116,14 @@ def test_a_layer_that_no_step_learned_is_told(run, tmp_path):
     with pytest.raises(NetError, match="no step has learned boxes\n  Fix: "):
         alternating.merge(tmp_path, files)
     assert not (tmp_path / "detector.caffemodel").exists()
+
+
+def test_a_step_that_is_repeated_proposes_anew(data, folder, tmp_path):
+    run = tmp_path / "run"
+    short(folder, data, run, 1)
+    kept = (run / "stage1_rpn" / "proposals.npz").read_bytes()
+    (run / "stage1_rpn" / "proposals.npz").write_bytes(b"of other weights")
+    for name in STEPS[:2]:
+        (run / name / "detector.caffemodel").unlink()
+    short(folder, data, run, 1, resume="auto")
+    assert (run / "stage1_rpn" / "proposals.npz").read_bytes() == kept

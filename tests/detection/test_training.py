@@ -259,7 +259,7 @@ def test_a_resumed_run_has_its_own_card(data, faster, tmp_path):
     folder = edit(faster, "detector.json", "^", "", tmp_path / "recipe")
     whole = short(folder, data, tmp_path / "whole", 4)
     short(folder, data, tmp_path / "two", 2)
-    replace(Card.read(folder), scales=(64,)).write(folder)
+    replace(Card.read(folder), scales=(48,)).write(folder)
     assert short(folder, data, tmp_path / "two", 4, resume="auto").read_bytes() == whole.read_bytes()
 
 
