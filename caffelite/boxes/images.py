@@ -23,7 +23,7 @@ def scale_for(height: int, width: int, target: float, longest: float) -> float:
 
 
 def prepared(image: Array, means: Array, target: float, longest: float) -> tuple[Array, float]:
-    """An image (H, W, 3), B, G, R, less ``means`` (3,) and resized: float32 (h, w, 3), and its scale.
+    """An image (H, W, 3), B, G, R, less ``means`` (3,) and resized: float32 (h, w, 3), and its scale; no side is 0.
 
     Linear interpolation without anti-aliasing, by OpenCV, as published weights were trained with.
     """
@@ -31,7 +31,10 @@ def prepared(image: Array, means: Array, target: float, longest: float) -> tuple
     height, width = image.shape[:2]
     scale = scale_for(height, width, target, longest)
     cv2 = opencv.load()
-    resized: Array = cv2.resize(less, None, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
+    size = None
+    if round(scale * min(height, width)) < 1:  # a line of pixels, of which OpenCV would make none
+        size = tuple(max(round(scale * side), 1) for side in (width, height))
+    resized: Array = cv2.resize(less, size, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
     return resized, scale
 
 

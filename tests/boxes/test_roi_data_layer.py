@@ -277,3 +277,12 @@ def test_decoded_images_are_kept_up_to_a_limit_and_read_again_when_the_file_chan
     assert cache.read(paths[2], 0).max() == 2 and cache.nbytes == 0
     with pytest.raises(MissingFileError):
         cache.read(tmp_path / "none.png", 600)
+
+
+@pytest.mark.parametrize(
+    ("shape", "made"), [((1, 3000), (1, 1000)), ((2100, 1), (1000, 1)), ((2, 2001), (1, 1000))]
+)
+def test_a_line_of_pixels_stays_one(shape, made):
+    image, scale = prepared(np.full((*shape, 3), 7, np.uint8), np.zeros(3), 600, 1000)
+    assert image.shape == (*made, 3) and scale == 1000 / max(shape)
+    np.testing.assert_allclose(image, 7, rtol=1e-6)
