@@ -52,6 +52,7 @@ class RoIDataLayer(BoxLayer):
         self.batches, self.images = 0, ImageCache()
         self.latest: Sequence[Mapping[str, Any]] = ()  # the entries of the last batch
         self._epoch = (-1, np.empty((0, 0), np.int64))
+        self._check_counts()
         columns = 4 * self.params["num_classes"]
         image = (cfg.TRAIN.IMS_PER_BATCH, 3, max(cfg.TRAIN.SCALES), cfg.TRAIN.MAX_SIZE)
         boxes = (1, 5) if image[0] == 1 else (1, 6)
@@ -64,6 +65,16 @@ class RoIDataLayer(BoxLayer):
             raise UsageError(f"expected {len(names)} tops ({', '.join(names)}), got {len(top)}\n  Fix: {fix}")
         for name, blob in zip(names, top, strict=True):
             blob.reshape(*shapes.get(name, (1, columns)))
+
+    def _check_counts(self) -> None:
+        c = cfg.TRAIN
+        least = {"IMS_PER_BATCH": 1, "SIZE_MULTIPLE": 1, "MAX_SIZE": 1}
+        least |= {} if self.has_rpn else {"BATCH_SIZE": c.IMS_PER_BATCH}
+        for name, limit in least.items():
+            if c[name] < limit:
+                raise UsageError(f"cfg.TRAIN.{name}: expected at least {limit}, got {c[name]}")
+        if min(c.SCALES) < 1:
+            raise UsageError(f"cfg.TRAIN.SCALES: expected numbers of pixels of at least 1, got {c.SCALES}")
 
     @property
     def has_rpn(self) -> bool:

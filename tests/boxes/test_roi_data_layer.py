@@ -286,3 +286,13 @@ def test_a_line_of_pixels_stays_one(shape, made):
     image, scale = prepared(np.full((*shape, 3), 7, np.uint8), np.zeros(3), 600, 1000)
     assert image.shape == (*made, 3) and scale == 1000 / max(shape)
     np.testing.assert_allclose(image, 7, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("IMS_PER_BATCH", 0), ("SIZE_MULTIPLE", 0), ("MAX_SIZE", 0), ("SCALES", (20, 0)), ("BATCH_SIZE", 1)],
+)
+def test_settings_with_which_there_would_be_no_batch(tmp_path: Path, name: str, value: Any) -> None:
+    cfg.TRAIN[name] = value
+    with pytest.raises(UsageError, match=rf"cfg\.TRAIN\.{name}: expected .*at least [12], got"):
+        data_net(tmp_path, FAST)
