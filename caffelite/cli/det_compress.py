@@ -13,9 +13,10 @@ def _run(options: Options) -> int:
     from caffelite.detection.compression import compress
 
     source, output = options.arguments[0], options.text("o")
+    force = options.switch("force")
     if not output:
         raise UsageError("where to? -o names the folder of the new detector")
-    for layer in compress(source, output, ranks(options), options.text("weights") or None):
+    for layer in compress(source, output, ranks(options), options.text("weights") or None, force=force):
         print(layer.text())
     print(f"Wrote {output}")
     return 0
@@ -45,6 +46,7 @@ COMMAND = Command(
         Flag("fc7", 0, "rank of layer fc7", "N"),
         Flag("layers", (), "ranks of layers with other names", "NAME RANK ..."),
         Flag("weights", "", "weights in place of RUN/detector.caffemodel", "FILE"),
+        Flag("force", False, "write over a detector that is in DIR"),
     ),
     "RUN",
     "RUN is a detector's folder, or its prototxt for testing. The new folder is used as the old one is.",

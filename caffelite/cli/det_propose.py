@@ -48,7 +48,10 @@ def _propose(options: Options) -> int:
     from caffelite.detection.proposals import recall_of, write_proposals
     from caffelite.detection.proposals.files import check_name
     from caffelite.detection.proposals.images import set_or_images
+    from caffelite.detection.proposals.recall import require_charts
 
+    if options.text("curve"):
+        require_charts()
     output, curve = check_name(options.text("o")), Path(options.text("curve"))
     for target in (output, curve) if options.text("curve") else (output,):
         make_folder(target.parent)

@@ -20,6 +20,7 @@ def _run(options: Options) -> int:
     from caffelite.detection.testing import FILE, Times, assess
 
     needed(options, "def", "net")
+    _tell_of_card(Path(options.text("def")))
     imdb, times = options.text("imdb"), Times()
     with settings_of(options):
         dataset = load_imdb(imdb, options.items("classes"))
@@ -34,6 +35,19 @@ def _run(options: Options) -> int:
     print(report.text())
     print(f"{times.text()}\nWrote {output}: {FILE}, report.html, and VOC's result files in results")
     return 0
+
+
+def _tell_of_card(net: Path) -> None:
+    """A detector of ``caffelite det`` has its sizes and means in its card, which this tool's users do not expect."""
+    from caffelite.detection.card import CARD
+    from caffelite.logs.log import get_log
+
+    card = net.with_name(CARD)
+    if card.exists():
+        text = (
+            f"{card} is not read: sizes and means are those of --cfg and --set. caffelite det test reads it"
+        )
+        get_log().emit("warning", text, "test_net.py:1", "W")
 
 
 def _method(net: str) -> str:

@@ -51,11 +51,13 @@ def compress(
     output: str | os.PathLike[str],
     ranks: Mapping[str, int],
     weights: str | os.PathLike[str] | None = None,
+    *,
+    force: bool = False,
 ) -> list[Compressed]:
     """Writes a detector's folder with layers of rank ``ranks[layer]`` in their place: prototxt, weights and card.
 
     ``source``: the folder of a detector, or its prototxt for testing with ``weights``. The new folder is used as the old
-    one is. Raises what ``svd_net`` does, WeightsError for weights that lack a layer, and SnapshotError.
+    one is. A folder that holds weights is refused unless ``force``. Raises what ``svd_net`` does, WeightsError for weights that lack a layer, and SnapshotError.
     """
     path = Path(source)
     folder, file = (path, path / NET) if path.is_dir() else (path.parent, path)
@@ -65,6 +67,10 @@ def compress(
     target = Path(output)
     if target.exists() and target.samefile(folder):
         raise UsageError(f"'{target}' would be written over\n  Fix: -o another folder")
+    if (target / WEIGHTS).exists() and not force:
+        raise UsageError(
+            f"'{target}' holds a detector already\n  Fix: -o another folder, or --force to write over it"
+        )
     card = Card.read(folder) if path.is_dir() or (folder / CARD).exists() else None
     text = write_text(svd_net(read_net(file), ranks).message)
     net = _complete(read_net(file), found)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
 
 from caffelite.detection.card import Card
 from caffelite.detection.config import Config, cfg, cfg_from_list
@@ -71,6 +74,17 @@ def settings(card: Card, pairs: Sequence[str] = (), types: Collection[str] = ())
         yield cfg
     finally:
         cfg.restore(before)
+
+
+def with_settings(card: Card, pairs: Sequence[str]) -> Card:
+    """The card with those of the ``--set`` pairs that testing needs, too: PIXEL_MEANS and all of TEST."""
+    with settings(card, pairs) as config:
+        keys = dict.fromkeys(key for key in pairs[::2] if key.startswith("TEST."))
+        kept = {key: getattr(config.TEST, key.removeprefix("TEST.")) for key in keys}
+        if "PIXEL_MEANS" in pairs[::2]:
+            blue, green, red = (float(mean) for mean in np.ravel(config.PIXEL_MEANS))
+            card = replace(card, means=(blue, green, red))
+    return replace(card, config=card.config | kept)
 
 
 def _apply(card: Card) -> None:

@@ -35,6 +35,7 @@ from caffelite.detection.run_folder import (
     recording,
 )
 from caffelite.detection.settings import settings as configured
+from caffelite.detection.settings import with_settings
 from caffelite.errors import MissingFileError, NotFiniteError, UsageError
 from caffelite.logs.log import get_log
 from caffelite.model import Model
@@ -118,6 +119,7 @@ def train(
         )
     if card.has_rpn and found is not None:
         raise UsageError(f"--proposals: a detector of method {card.method} finds its own")
+    card = with_settings(card, settings)
     home = open_run(folder, run, card, resume)
     order = Order(files, resume, iterations, seed, kept_settings(home, settings), engine)
     check_nets(home, card)

@@ -141,3 +141,14 @@ def test_a_folder_is_not_written_over(tmp_path):
     assert (run / "test.prototxt").read_bytes() == before
     with pytest.raises(MissingFileError):
         compress(run, tmp_path / "x", {"fc6": 4}, weights=tmp_path / "none")
+
+
+def test_an_earlier_result_is_written_over_by_force_only(tmp_path):
+    run = folder_of(tmp_path / "run", FAST, "fast")
+    compress(run, tmp_path / "thin", {"fc6": 4})
+    before = (tmp_path / "thin" / "detector.caffemodel").read_bytes()
+    with pytest.raises(UsageError, match="holds a detector already"):
+        compress(run, tmp_path / "thin", {"fc6": 3})
+    assert (tmp_path / "thin" / "detector.caffemodel").read_bytes() == before
+    compress(run, tmp_path / "thin", {"fc6": 3}, force=True)
+    assert (tmp_path / "thin" / "detector.caffemodel").read_bytes() != before

@@ -144,6 +144,7 @@ def test_test_net_and_reval(place, capsys, net):
     )
     captured = capsys.readouterr()
     assert code == 0 and "computing on the CPU" in captured.err
+    assert "detector.json is not read" in captured.err
     folder = Path("output/default/voc_2007_test/detector")
     assert (folder / "results" / "comp4_det_test_circle.txt").exists()
     mean = next(line for line in captured.out.splitlines() if line.startswith("mean"))

@@ -148,10 +148,10 @@ _UNUSED = "".join(f"    def {name}(self, *_):\n        pass\n" for name in ("res
 
 def own_layer(place, monkeypatch, body):
     """net.prototxt with one layer, of a user's own module."""
-    Path("my_layers.py").write_text(f"import caffe\nclass Mine(caffe.Layer):\n{body}")
+    Path("asks_its_phase.py").write_text(f"import caffe\nclass Mine(caffe.Layer):\n{body}")
     monkeypatch.syspath_prepend(str(place))
-    monkeypatch.delitem(sys.modules, "my_layers", raising=False)
-    module = 'python_param { module: "my_layers" layer: "Mine" }'
+    monkeypatch.delitem(sys.modules, "asks_its_phase", raising=False)
+    module = 'python_param { module: "asks_its_phase" layer: "Mine" }'
     Path("net.prototxt").write_text(f'layer {{ name: "mine" type: "Python" top: "p" {module} }}')
 
 

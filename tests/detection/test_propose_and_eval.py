@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -37,6 +38,13 @@ def test_proposals_of_a_set(data, tmp_path, capsys, method):
     assert set(read_proposals(output)) == {"000001", "000002"}
     assert "recall IoU .5" in capsys.readouterr().out
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_curve_without_matplotlib_is_refused_before_the_work(data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert call("propose", data, "-o", tmp_path / "b.npz", "-curve", tmp_path / "c.png") == 3
+    assert "pip install 'caffelite[plot]'" in capsys.readouterr().err
+    assert not (tmp_path / "b.npz").exists()
 
 
 def test_proposals_of_a_folder_of_images(tmp_path, capsys):

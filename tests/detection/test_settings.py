@@ -1,10 +1,11 @@
 """cfg as a detector needs it."""
 
+import numpy as np
 import pytest
 
 from caffelite.detection.card import Card
 from caffelite.detection.config import cfg, defaults
-from caffelite.detection.settings import OWNED, settings
+from caffelite.detection.settings import OWNED, settings, with_settings
 from caffelite.errors import FieldError, UsageError
 from caffelite.prototxt.source import parse_net
 
@@ -68,3 +69,22 @@ def test_the_fields_and_settings_that_are_named_exist():
         fields = {field.name for field in getattr(layer, message).DESCRIPTOR.fields}
         assert set(names.values()) <= fields
         assert set(names) <= set(known)
+
+
+def test_what_testing_needs_of_a_run_s_settings_goes_into_its_card(tmp_path):
+    pairs = [
+        "PIXEL_MEANS",
+        "[1, 2, 3]",
+        "TEST.SCALES",
+        "(48,)",
+        "TEST.NMS",
+        "0.5",
+        "TRAIN.USE_FLIPPED",
+        "False",
+    ]
+    card = with_settings(Card("faster", "", ("a",)), pairs)
+    card.write(tmp_path)
+    with settings(Card.read(tmp_path)) as config:
+        assert np.ravel(config.PIXEL_MEANS).tolist() == [1, 2, 3]
+        assert config.TEST.NMS == 0.5 and tuple(config.TEST.SCALES) == (48,)
+        assert config.TRAIN.USE_FLIPPED

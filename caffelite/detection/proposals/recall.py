@@ -62,12 +62,9 @@ class Recall:
             DataError: matplotlib is not installed.
             SnapshotError: the file cannot be written.
         """
-        try:
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise DataError(
-                f"charts need matplotlib: {error}\n  Fix: pip install 'caffelite[plot]'"
-            ) from error
+        require_charts()
+        from matplotlib.figure import Figure
+
         figure = Figure(figsize=(7, 5), layout="constrained")
         axes = figure.subplots()
         at = np.linspace(0.5, 1, 51)
@@ -114,3 +111,11 @@ def _paired(table: np.ndarray) -> np.ndarray:
         got[g] = table[g, k]
         table[g], table[:, k] = 0, 0
     return got
+
+
+def require_charts() -> None:
+    """Raises DataError unless matplotlib is installed."""
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        raise DataError(f"charts need matplotlib: {error}\n  Fix: pip install 'caffelite[plot]'") from error
