@@ -6,14 +6,14 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
-import numpy as np
-
 from caffelite.errors import ArgumentTypeError, UsageError
 from caffelite.graph.graph import Node
 from caffelite.params import Array, Param
+from caffelite.plan.kernel import Operand
+from caffelite.plan.plan import Buffer, Placement
 from caffelite.prototxt.suggest import suggestion
 from caffelite.python_layer import Blob, BlobVec, checked_shape, shown
-from caffelite.types import Shape, count
+from caffelite.types import Shape
 
 if TYPE_CHECKING:
     from caffelite.model import Model
@@ -133,9 +133,8 @@ class ValueBlob(Living, Blob):
 
     def _ahead(self, piece: str) -> Array:
         """An array of the new shape over the memory that the net will find the values in."""
-        dtype = np.dtype(self._model.engine.dtype)
-        nbytes = count(self.shape) * dtype.itemsize
-        return self._model.storage.take(piece, nbytes)[:nbytes].view(dtype).reshape(self.shape)
+        operand = Operand(self.shape, dtype=self._model.engine.dtype)
+        return self._model.mirrors.view(Placement(Buffer(piece, operand.nbytes, "data", source=True), operand))
 
 
 class LayerView:

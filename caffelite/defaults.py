@@ -9,6 +9,7 @@ from caffelite.as_caffe import stands_in
 from caffelite.errors import ArgumentTypeError, DeviceError
 
 _engine = "cpu"
+_gpu = 0
 _seed = -1
 _taken = 0  # nets that have asked for a seed since it was set
 
@@ -26,27 +27,34 @@ def set_mode_gpu() -> None:
     """
     from caffelite.engine import get_engine
 
-    if stands_in():
-        _on_the_cpu("set_mode_gpu()")
-        return
-
     global _engine
-    get_engine("cuda")
-    _engine = "cuda"
+    try:
+        get_engine(f"cuda:{_gpu}")
+    except DeviceError as error:
+        _without("set_mode_gpu()", error)
+    else:
+        _engine = "cuda"
 
 
 def set_device(device: int) -> None:
-    """Chooses a GPU. Raises DeviceError: this version computes on the CPU. For old scripts see ``set_mode_gpu``."""
+    """Chooses the GPU of ``set_mode_gpu``, called before or after. Raises DeviceError as that does."""
+    from caffelite.cuda.device import open_device
+
+    global _gpu
+    try:
+        open_device(device)
+    except DeviceError as error:
+        _without(f"set_device({device})", error)
+    else:
+        _gpu = device
+
+
+def _without(call: str, error: DeviceError) -> None:
+    """Raises the error of a missing GPU with the call's name; a script that takes caffelite for caffe is warned."""
     if not stands_in():
-        raise DeviceError(
-            f"set_device({device}): this version computes on the CPU\n"
-            "  Fix: call set_mode_cpu() and leave set_device out"
-        )
-    _on_the_cpu(f"set_device({device})")
-
-
-def _on_the_cpu(call: str) -> None:
-    logging.getLogger(__name__).warning("%s: this version computes on the CPU, and goes on there", call)
+        raise DeviceError(f"{call}: {error}") from error
+    text = str(error).splitlines()[0]
+    logging.getLogger(__name__).warning("%s: %s; going on on the CPU", call, text)
 
 
 def set_random_seed(seed: int) -> None:
@@ -64,7 +72,7 @@ def set_random_seed(seed: int) -> None:
 
 def engine() -> str:
     """The engine of nets that name none."""
-    return _engine
+    return f"cuda:{_gpu}" if _engine == "cuda" else _engine
 
 
 def next_seed() -> int:

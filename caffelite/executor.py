@@ -214,7 +214,7 @@ class Executor:
 
     def _copies(self, copies: list[Copy]) -> list[Callable[[], None]]:
         array = self.storage.array
-        return [partial(np.copyto, array(copy.target), array(copy.source)) for copy in copies]
+        return [partial(_copy, array(copy.target), array(copy.source)) for copy in copies]
 
     # -- passes -----------------------------------------------------------------------------------------
 
@@ -319,7 +319,7 @@ class Executor:
             if value.producer not in nodes:
                 continue
             data, diff = self.data(value), self._written_diff(value)
-            total += value.loss_weight * float(data.sum()) if diff is None else float(np.vdot(data, diff))
+            total += value.loss_weight * float(data.sum()) if diff is None else float((data * diff).sum())
         return total
 
     def _written_diff(self, value: Value) -> Array | None:
@@ -364,7 +364,7 @@ class Executor:
                 for call in self._forward_calls(step, fused=not self.plan.observe):
                     call()
             for value in step.node.tops:
-                found = "" if step.absorbed_by else _bad_numbers(self.data(value))
+                found = "" if step.absorbed_by else _bad_numbers(self.engine.to_host(self.data(value)))
                 if found:
                     return f"blob '{value.name}' (layer '{step.node.name}', {step.node.type}), {found}"
         return ""
@@ -373,6 +373,10 @@ class Executor:
 def _generator(random: RandomSource, passes: Passes, layer: str) -> np.random.Generator:
     """A layer's draws in the pass at hand. No method: kernels keep it, and would keep the executor alive."""
     return random.generator("layer", layer, passes.number)
+
+
+def _copy(target: Array, source: Array) -> None:
+    target[...] = source
 
 
 def _fill(storage: Storage, step: Step) -> None:

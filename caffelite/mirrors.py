@@ -1,4 +1,4 @@
-"""What users see of blobs that are channels-last in memory: arrays in C order, as Caffe's blobs are.
+"""What users see of blobs that are channels-last in memory, or on a device: arrays in C order, as Caffe's blobs are.
 
 Old scripts write through ``blob.diff[0].reshape(channels, -1)``, which for a strided array would be a copy, and their
 values would go nowhere. So the user gets a mirror: what was written into it goes to the blob before the next pass, and
@@ -15,7 +15,6 @@ from functools import partial
 import numpy as np
 
 from caffelite.params import Array, Leased
-from caffelite.plan.kernel import CHANNELS_LAST
 from caffelite.plan.plan import Placement
 from caffelite.storage import Storage
 
@@ -35,12 +34,11 @@ class Mirrors:
 
     def view(self, place: Placement) -> Array:
         """A live, writable array in C order: the memory itself where it is so, else its mirror."""
-        own = self._storage.array(place)
-        if place.operand.layout != CHANNELS_LAST:
-            return own
+        if self._storage.is_seen(place):
+            return self._storage.array(place)
         mirror = self._by_buffer.get(place.buffer.name)
         if mirror is None or mirror.place.operand.shape != place.operand.shape:
-            mirror = _Mirror(place, Leased(partial(np.array, own, order="C"), own.dtype))
+            mirror = _Mirror(place, Leased(partial(self._fetched, place), place.operand.dtype))
             self._by_buffer[place.buffer.name] = mirror
         return mirror.seen.view()
 
@@ -56,11 +54,14 @@ class Mirrors:
     def write_back(self, computed: str = "") -> None:
         """Copies what users have written to where the net reads it."""
         for mirror in list(self._by_buffer.values()):  # another thread may look at a blob meanwhile
-            if mirror.place.buffer.kind != computed:
-                self._storage.array(mirror.place)[...] = mirror.seen.array
+            if mirror.place.buffer.kind != computed or mirror.place.buffer.source:
+                self._storage.put(mirror.place, mirror.seen.array)
 
     def refresh(self) -> None:
         """Copies what the net has computed to the views that are alive, and forgets the others."""
         self._by_buffer = {name: mirror for name, mirror in list(self._by_buffer.items()) if mirror.seen.held}
         for mirror in list(self._by_buffer.values()):
-            mirror.seen.array[...] = self._storage.array(mirror.place)
+            mirror.seen.array[...] = self._storage.to_host(mirror.place)
+
+    def _fetched(self, place: Placement) -> Array:
+        return np.array(self._storage.to_host(place), order="C")

@@ -35,7 +35,7 @@ from caffelite.plan.known import KnownKernels
 from caffelite.prototxt.source import NetSource, as_net
 from caffelite.prototxt.suggest import suggestion
 from caffelite.random import RandomSource
-from caffelite.storage import Storage, check_param_memory, memory_limit
+from caffelite.storage import Storage, check_param_memory
 from caffelite.types import Phase, Shape, shape_text
 from caffelite.weights import LayerRecord, load_weights, write_caffemodel, write_hdf5_weights
 
@@ -86,7 +86,7 @@ class Model:
         graph = self._build({})
         self._shapes, self._measured = _free_shapes(graph), {}  # type: Shapes, Shapes
         self.measuring = [node.index for node in graph.nodes if measures(node.layer)]
-        check_param_memory(graph, np.dtype(self.engine.dtype).itemsize, memory_limit())
+        check_param_memory(graph, np.dtype(self.engine.dtype).itemsize, self.engine.memory_limit())
         self.params: dict[str, list[Param]] = self._make_params(graph)
         self.executor = self._executor_for(graph, self._shapes)
         self.observe = self.executor.plan.observe
@@ -210,7 +210,7 @@ class Model:
         self._check_params(graph)
         plan = make_plan(
             graph, self.engine, observe=self.observe, backward=self.backward_wanted, fuse=self.fuse,
-            memory_limit=memory_limit(), known=self._known,
+            memory_limit=self.engine.memory_limit(), known=self._known,
         )  # fmt: skip
         executor = Executor(
             plan, self.engine, self.storage, self.params, self.random, self.passes, self.hooks
@@ -348,10 +348,12 @@ class Model:
                 raise UsageError(f"net '{self.name}' has layers 0 to {len(self.nodes) - 1}, not {position}")
 
     def blob(self, name: str) -> Array:
-        """The live memory of a blob, NCHW-shaped, maybe channels-last. Raises UsageError for an unknown name."""
+        """The live memory of a blob, NCHW-shaped, maybe channels-last; its mirror where that is a device's. Raises UsageError for an unknown name."""
         value = self.graph.blobs.get(name)
         if value is None:
             raise UsageError(f"net '{self.name}' has no blob '{name}'{suggestion(name, self.graph.blobs)}")
+        if self.engine.remote:
+            return self.mirrors.view(self.executor.plan.data[value])
         self.mirrors.write_back()
         return self.executor.data(value)
 
@@ -360,7 +362,7 @@ class Model:
         for node in self.nodes:
             for value in node.tops:
                 if node.type == "Input" and value.name == name:
-                    return self.blob(name) if self.observe else self.executor.data(value)
+                    return self.blob(name) if self.observe or self.engine.remote else self.executor.data(value)
         raise UsageError(
             f"net '{self.name}' has no input '{name}', only {', '.join(self.graph.inputs) or 'none'}"
         )

@@ -47,12 +47,27 @@ class Leased:
         self._array: Array | None = None
         self._lease: weakref.ref[_Lease] | None = None
         self._ends = _Ends()
+        self._newer: Callable[[Array], None] | None = None  # copies in what an engine has elsewhere
 
     @property
     def array(self) -> Array:
         if self._array is None:
             self._array = self._make()
+        if self._newer is not None:
+            newer, self._newer = self._newer, None
+            newer(self._array)
         return self._array
+
+    def written_away(self, fetch: Callable[[Array], None]) -> None:
+        """Says that an engine's memory has newer numbers. ``fetch`` copies them: at the next look, or now if a view lives."""
+        self._newer = fetch
+        if self.held:
+            _ = self.array
+
+    @property
+    def is_away(self) -> bool:
+        """Whether an engine's memory has newer numbers, which nobody has fetched."""
+        return self._newer is not None
 
     def adopt(self, array: Array) -> bool:
         """Takes an array for its own if nobody has looked yet and it is fit to be written to."""
@@ -108,6 +123,14 @@ class Param:
         self._gradient = gradient or _Gradient(values)
 
     @property
+    def size(self) -> int:
+        return count(self.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._values.dtype
+
+    @property
     def data(self) -> Array:
         """The master weights."""
         return self._values.array.reshape(self.shape)
@@ -152,6 +175,11 @@ class Param:
         """Says that ``data`` was written."""
         self._values.version += 1
 
+    def written_away(self, fetch: Callable[[Array], None]) -> None:
+        """Says that an engine has written ``data`` in its own memory; ``fetch`` copies it to an array, flat."""
+        self._values.written_away(fetch)
+        self.touch()
+
     def load(self, values: Array) -> None:
         """Copies values in; a parameter that nobody has looked at yet takes the array itself.
 
@@ -179,6 +207,16 @@ class Param:
         array = self._gradient.memory().array
         self._gradient.cleared = False
         return array.reshape(self.shape), add
+
+    def grad_written_away(self, fetch: Callable[[Array], None]) -> None:
+        """Says that an engine has written the gradient in its own memory; ``fetch`` copies it to an array, flat."""
+        self._gradient.cleared = False
+        self._gradient.memory().written_away(fetch)
+
+    @property
+    def grad_is_away(self) -> bool:
+        """Whether an engine's memory has the newest gradient."""
+        return self._gradient.memory().is_away
 
     @property
     def grad_is_zero(self) -> bool:

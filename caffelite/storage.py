@@ -69,6 +69,18 @@ class Storage:
             return flat.reshape(n, h, w, c).transpose(0, 3, 1, 2)
         return flat.reshape(operand.shape)
 
+    def to_host(self, placement: Placement) -> Array:
+        """The array at a placement in this process's memory: itself, or a copy of a device's."""
+        return self._engine.to_host(self.array(placement))
+
+    def put(self, placement: Placement, values: Array) -> None:
+        """Copies values from this process's memory to a placement."""
+        self._engine.put(self.array(placement), values)
+
+    def is_seen(self, placement: Placement) -> bool:
+        """Whether users can look at the memory itself: in this process, and in C order."""
+        return not self._engine.remote and placement.operand.layout != CHANNELS_LAST
+
     def stamp(self, placement: Placement) -> int:
         """The generation at which the memory of a placement was allocated; -1 if it is not yet."""
         return self._born.get(_where(placement.buffer)[0], -1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,3 +18,9 @@ def shared() -> Path:
     if not (folder / "golden").is_dir():
         pytest.skip(f"reference material not found at {folder} (set CAFFELITE_SHARED)")
     return folder
+
+
+@pytest.fixture
+def without_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where CuPy is not installed."""
+    monkeypatch.setitem(sys.modules, "cupy", None)

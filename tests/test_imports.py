@@ -42,7 +42,7 @@ ORDER = [
     "params",
     "plan",
     "storage",
-    "cpu|reference",
+    "cpu|reference|cuda",
     "engine",
     "defaults",
     "executor",

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from caffelite.cli.flags import Flag, Options
-from caffelite.engine import ENGINES, WORDS
-from caffelite.errors import DeviceError, MissingFileError, UsageError
+from caffelite.engine import ENGINES, WORDS, get_engine, gpu_engine
+from caffelite.errors import MissingFileError, UsageError
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,14 @@ STATE = (
 )
 
 ENGINE = (
-    Flag("gpu", "", "GPUs to use, or all; this build computes on the CPU and refuses it", "IDS"),
-    Flag("engine", "cpu", "cpu (oneDNN and NumPy) or reference (plain NumPy, slow)", "NAME", ENGINES),
+    Flag("gpu", "", "number of the GPU to compute on, or all where there is one: --engine cuda", "ID"),
+    Flag(
+        "engine",
+        "cpu",
+        "cpu (oneDNN and NumPy), cuda (CuPy) or reference (plain NumPy, slow)",
+        "NAME",
+        ENGINES,
+    ),
     Flag(
         "precision",
         "float32",
@@ -64,9 +70,9 @@ PHASE = Flag("phase", "TEST", "phase of the net: TRAIN or TEST", "PHASE", PHASES
 
 
 def apply_engine(options: Options) -> None:
-    """Sets the number of threads and refuses GPUs. Raises DeviceError, UsageError."""
-    if options.values["gpu"]:
-        raise no_gpu(f"-gpu {options.text('gpu')}")
+    """Sets the number of threads, and looks for the GPU if one is wanted. Raises DeviceError, UsageError."""
+    if (name := engine_name(options)).startswith("cuda"):
+        get_engine(name, options.text("precision"))
     threads = options.integer("threads")
     if threads < 0:
         raise UsageError(f"--threads: expected at least 1, or 0 for the default, got {threads}")
@@ -76,20 +82,26 @@ def apply_engine(options: Options) -> None:
         set_threads(threads)
 
 
+def engine_name(options: Options) -> str:
+    """The engine that the flags of ``ENGINE`` ask for: ``-gpu 0`` means ``cuda:0``. Raises DeviceError, UsageError."""
+    gpu = options.values["gpu"]
+    if not gpu:
+        return options.text("engine")
+    if options.has("engine") and options.text("engine") != "cuda":
+        raise UsageError(
+            f"-gpu and --engine {options.text('engine')} exclude each other\n  Fix: leave one of them out"
+        )
+    return gpu_engine("0" if gpu is True else str(gpu))
+
+
 def engine_options(options: Options) -> dict[str, Any]:
     """What a Model or a Net is made with, as the flags of ``ENGINE`` ask for. Raises what ``apply_engine`` does."""
     apply_engine(options)
     return {
-        "engine": options.text("engine"),
+        "engine": engine_name(options),
         "precision": options.text("precision"),
         "seed": options.integer("seed"),
     }
-
-
-def no_gpu(what: str, fix: str = "") -> DeviceError:
-    """The error for a request that only a GPU could meet."""
-    fix = fix or "leave -gpu out; a file with solver_mode: GPU trains on the CPU as it is"
-    return DeviceError(f"{what}: this build has the CPU engine only\n  Fix: {fix}")
 
 
 _FILES = {"weights": "weights file", "snapshot": "solver state"}

@@ -7,7 +7,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from caffelite.cli.command import ENGINE, Command, apply_engine
+from caffelite.cli.command import ENGINE, Command, apply_engine, engine_name
 from caffelite.cli.flags import Options
 from caffelite.cli.train import train
 from caffelite.logs.log import Record, Sink, get_log
@@ -35,7 +35,7 @@ def _run(options: Options) -> int:
     folder = Path(options.arguments[0]) if options.arguments else digits.free_folder()
     began = perf_counter()
     with get_log().to(*map(_WithoutNets, get_log().sinks), instead=True):
-        result = digits.run(folder, train, options.text("engine"), options.text("precision"))
+        result = digits.run(folder, train, engine_name(options), options.text("precision"))
     if isinstance(result, str):
         print(_stopped(folder, result))
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from caffelite.cli.command import ENGINE, Command, apply_engine
+from caffelite.cli.command import ENGINE, Command, apply_engine, engine_name
 from caffelite.cli.flags import Flag, Options
 from caffelite.errors import UsageError
 
@@ -67,7 +67,7 @@ def _train(options: Options, folder: Path, run: Path, card: Card, dataset: Detec
         settings=options.several("set"),
         validation=_validation(options, card),
         pictures=options.integer("pictures"),
-        engine=options.text("engine"),
+        engine=engine_name(options),
         precision=options.text("precision"),
     )
 

@@ -7,8 +7,9 @@ import platform
 from collections.abc import Iterator
 from pathlib import Path
 
-from caffelite.cli.command import Command, no_gpu
+from caffelite.cli.command import Command
 from caffelite.cli.flags import Flag, Options
+from caffelite.errors import DeviceError, UsageError
 
 # What oneDNN's choice of kernels depends on, best first: the flag in /proc/cpuinfo and its usual name.
 _INSTRUCTIONS = (
@@ -18,9 +19,7 @@ _INSTRUCTIONS = (
 
 
 def _run(options: Options) -> int:
-    if options.text("gpu"):
-        raise no_gpu(f"-gpu {options.text('gpu')}")
-    for name, value in _lines():
+    for name, value in _gpu_lines(options.text("gpu")) if options.text("gpu") else _lines():
         print(f"{name:<22}{value}")
     return 0
 
@@ -42,6 +41,30 @@ def _lines() -> Iterator[tuple[str, str]]:
     missing = onednn.available()
     yield "oneDNN:", f"not used: {missing}" if missing else onednn.version()
     yield "Denormals:", denormals_note()
+    yield "GPUs:", _gpus()
+
+
+def _gpu_lines(ids: str) -> Iterator[tuple[str, str]]:
+    """What Caffe's device_query says of GPUs. Raises DeviceError where there is none, UsageError for no number."""
+    from caffelite.cuda.device import count_gpus, open_device
+
+    for word in map(str, range(count_gpus())) if ids == "all" else ids.split(","):
+        if not word.isdecimal():
+            raise UsageError(f"-gpu: expected a GPU's number or all, got '{word}'")
+        device = open_device(int(word))
+        yield "Device id:", word
+        yield "Name:", device.name
+        yield "Memory:", f"{device.memory / 2**30:.1f} GiB"
+
+
+def _gpus() -> str:
+    """What the CUDA engine finds, in a line."""
+    from caffelite.cuda.device import count_gpus, open_device
+
+    try:
+        return ", ".join(open_device(number).name for number in range(count_gpus()))
+    except DeviceError as error:
+        return f"not used: {str(error).splitlines()[0].removeprefix('GPU 0: ')}"
 
 
 def _instructions(info: dict[str, str]) -> str:
@@ -60,8 +83,8 @@ def _cpu_info() -> dict[str, str]:
 
 
 COMMAND = Command(
-    "what this machine offers: cores, threads, instructions, oneDNN",
+    "what this machine offers: cores, threads, instructions, oneDNN, GPUs",
     _run,
-    (Flag("gpu", "", "GPUs to ask, or all; this build computes on the CPU and refuses it", "IDS"),),
+    (Flag("gpu", "", "ask these GPUs instead, or all", "IDS"),),
     examples=("caffelite device_query",),
 )

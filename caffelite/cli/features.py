@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from caffelite.cli.command import ENGINE, Command, engine_options, no_gpu
+from caffelite.cli.command import ENGINE, Command, engine_options
 from caffelite.cli.databases import backend_of
 from caffelite.cli.flags import Options
+from caffelite.engine import gpu_engine
 from caffelite.errors import MissingFileError, UsageError
 
 
@@ -14,12 +15,11 @@ def _run(options: Options) -> int:
     from caffelite.tools.extract_features import extract_features
 
     weights, net, blobs, databases, batches, backend, *device = options.arguments
-    _check_device(device)
     if not Path(weights).exists():
         raise MissingFileError(weights, "weights file")
     extract_features(
         weights, net, blobs.split(","), databases.split(","), _whole(batches), backend_of(backend),
-        **engine_options(options),
+        **engine_options(options) | _device(device),
     )  # fmt: skip
     return 0
 
@@ -31,21 +31,24 @@ def _whole(text: str) -> int:
         raise UsageError(f"number of batches: expected a whole number, got '{text}'") from None
 
 
-def _check_device(words: list[str]) -> None:
-    """The old trailing words ``CPU`` or ``GPU [DEVICE_ID=N]``."""
-    if words and words[0] == "GPU":
-        raise no_gpu(" ".join(words), f"leave {' '.join(words)} out, or write CPU")
-    if words and words[0] != "CPU":
-        raise UsageError(f"features: expected CPU or nothing behind the kind of database, got '{words[0]}'")
+def _device(words: list[str]) -> dict[str, str]:
+    """The engine that the old trailing words ``CPU`` or ``GPU [DEVICE_ID=N]`` name, if they are there."""
+    if not words or words[0] == "CPU":
+        return {}
+    if words[0] != "GPU":
+        raise UsageError(f"features: expected CPU or GPU behind the kind of database, got '{words[0]}'")
+    number = words[1].removeprefix("DEVICE_ID=") if len(words) > 1 else "0"
+    return {"engine": gpu_engine(number)}
 
 
 COMMAND = Command(
     "compute blobs of a net for its data and write them into databases",
     _run,
     ENGINE,
-    "WEIGHTS NET BLOBS DATABASES BATCHES lmdb|leveldb [CPU]",
+    "WEIGHTS NET BLOBS DATABASES BATCHES lmdb|leveldb [CPU|GPU]",
     "The net, in phase TEST, brings its own data layer. BLOBS and DATABASES are lists with commas: each "
-    "blob goes into the database at its place, a record an item, with the numbers in float_data.",
+    "blob goes into the database at its place, a record an item, with the numbers in float_data. "
+    "GPU may be followed by DEVICE_ID=N.",
     ("caffelite features net.caffemodel train_val.prototxt fc7,prob fc7_lmdb,prob_lmdb 10 lmdb",),
     (6, 8),
 )

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from caffelite.cli.command import engine_name
 from caffelite.cli.flags import Flag, Options
 from caffelite.errors import CaffeliteError, DataError, NetError, UsageError
 from caffelite.graph.build import build_graph
@@ -141,7 +142,7 @@ def make_model(path: str, phase: Phase, options: Options, *, backward: bool = Tr
     source = read_net(path)
     state = State(phase, options.integer("level"), tuple(options.items("stage")))
     return Model(
-        source, state=state, engine=options.text("engine"), precision=options.text("precision"),
+        source, state=state, engine=engine_name(options), precision=options.text("precision"),
         seed=options.integer("seed"), observe=False, backward=backward,
         force_backward=backward and not _has_loss(source, state),
     )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from caffelite.cli.command import ENGINE, engine_options, no_gpu
+from caffelite.cli.command import ENGINE, engine_options
 from caffelite.cli.flags import Flag, Options
 from caffelite.errors import MissingFileError, UsageError
 
@@ -26,7 +26,7 @@ PICTURES = (
     Flag("input_scale", "", "what inputs are multiplied by, last of all", "NUMBER"),
     Flag("raw_scale", "255.0", "what pixels from 0 to 1 are multiplied by, before the mean", "NUMBER"),
     Flag("channel_swap", "2,1,0", "order of the channels; 2,1,0 makes BGR of RGB", "NUMBERS"),
-    Flag("gpu", False, "use a GPU; this build computes on the CPU and refuses it"),
+    Flag("gpu", False, "compute on GPU 0"),
     *(flag for flag in ENGINE if flag.name != "gpu"),
 )
 
@@ -38,8 +38,6 @@ def net_options(options: Options) -> dict[str, Any]:
     """
     from pathlib import Path
 
-    if options.switch("gpu"):
-        raise no_gpu("--gpu")
     for name in ("model_def", "pretrained_model"):
         if not Path(options.text(name)).exists():
             raise MissingFileError(options.text(name), f"--{name}:", f"give yours: --{name} FILE")

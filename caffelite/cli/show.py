@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from caffelite.cli.command import ENGINE, PHASE, STATE, Command, apply_engine
+from caffelite.cli.command import ENGINE, PHASE, STATE, Command, apply_engine, engine_name
 from caffelite.cli.flags import Flag, Options
 from caffelite.cli.nets import SHAPE, graph_of, shapes_of, state_of
 from caffelite.engine import get_engine
@@ -37,7 +37,7 @@ def _messages(source: NetSource) -> str:
 def _plan(graph: Graph, options: Options) -> str:
     from caffelite.plan.build import make_plan
 
-    engine = get_engine(options.text("engine"), options.text("precision"))
+    engine = get_engine(engine_name(options), options.text("precision"))
     return str(
         make_plan(
             graph, engine, observe=options.switch("observe"), backward=options.switch("backward"),

@@ -6,9 +6,10 @@ import shlex
 from contextlib import ExitStack, closing, nullcontext
 from typing import TYPE_CHECKING
 
-from caffelite.cli.command import ENGINE, STATE, Command, apply_engine, require_files, required
+from caffelite.cli.command import ENGINE, STATE, Command, apply_engine, engine_name, require_files, required
 from caffelite.cli.flags import Flag, Options
-from caffelite.errors import UsageError
+from caffelite.engine import get_engine
+from caffelite.errors import DeviceError, UsageError
 from caffelite.logs.log import get_log
 from caffelite.logs.run_dir import SOLVER, RunDir
 from caffelite.prototxt.source import SolverSource, read_solver
@@ -29,12 +30,11 @@ def _run(options: Options) -> int:
     _apply_state(source, options)
     _apply_test_flags(source, options)
     run_dir = _run_dir(source, options)
-    with run_dir.recording() if run_dir else nullcontext():
-        get_log().emit("device", "Use CPU.", "caffe.cpp:197")
-        with closing(_ready(source, options, run_dir)) as solver:
-            train(solver, options.text("sigint_effect"), options.text("sighup_effect"))
-            if solver.stopped and not solver.out_of_patience:
-                _tell_how_to_go_on(solver, options, str(run_dir.path / SOLVER) if run_dir else path)
+    recording = run_dir.recording() if run_dir else nullcontext()
+    with recording, closing(_ready(source, options, run_dir)) as solver:
+        train(solver, options.text("sigint_effect"), options.text("sighup_effect"))
+        if solver.stopped and not solver.out_of_patience:
+            _tell_how_to_go_on(solver, options, str(run_dir.path / SOLVER) if run_dir else path)
     return 0
 
 
@@ -95,7 +95,23 @@ def _apply_test_flags(source: SolverSource, options: Options) -> None:
 def _solver(source: SolverSource, options: Options) -> Solver:
     from caffelite.solver.solver import Solver
 
-    return Solver(source, engine=options.text("engine"), precision=options.text("precision"), observe=False)
+    engine = get_engine(_engine_for(source, options), options.text("precision"))
+    gpu = getattr(engine, "device", None)
+    get_log().emit("device", f"Using GPU: {gpu.name}" if gpu else "Use CPU.", "caffe.cpp:197")
+    return Solver(source, engine=engine, observe=False)
+
+
+def _engine_for(source: SolverSource, options: Options) -> str:
+    """The engine of the flags; without any, that of ``solver_mode`` and ``device_id``, if this machine has it."""
+    p = source.message
+    if options.has("gpu") or options.has("engine") or not p.HasField("solver_mode") or p.solver_mode != p.GPU:
+        return engine_name(options)
+    try:
+        get_engine(name := f"cuda:{p.device_id}", options.text("precision"))
+    except DeviceError as error:
+        get_log().emit("message", f"solver_mode: GPU: {str(error).splitlines()[0]}", "caffe.cpp:197")
+        return "cpu"
+    return name
 
 
 def _prepare(solver: Solver, options: Options) -> None:

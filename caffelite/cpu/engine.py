@@ -7,22 +7,18 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import cache
 from importlib.util import find_spec
-from typing import Any
-
-import numpy as np
 
 from caffelite.cpu import onednn, threads
 from caffelite.layers.registry import module_name
 from caffelite.params import Array
-from caffelite.plan.kernel import Kernel
-from caffelite.storage import aligned_zeros
+from caffelite.plan.kernel import HostEngine, Kernel
+from caffelite.storage import aligned_zeros, memory_limit
 
 
-class CpuEngine:
+class CpuEngine(HostEngine):
     """float32 storage; precision ``bf16`` lets oneDNN multiply in bfloat16 and add in float32."""
 
     name: str = "cpu"
-    xp: Any = np
     dtype: str = "float32"
     channels_last = True
 
@@ -42,6 +38,9 @@ class CpuEngine:
 
     def empty(self, nbytes: int) -> Array:
         return aligned_zeros(nbytes)
+
+    def memory_limit(self) -> int:
+        return memory_limit()
 
 
 @cache

@@ -26,6 +26,7 @@ class Feed(Layer):
     bottoms: ClassVar[tuple[str, ...]] = ()
     tops: ClassVar[tuple[str, ...]] = ("data", "label")
     source: ClassVar[bool] = True
+    host: ClassVar[bool] = True
 
     def setup(self) -> None:
         if self.p.batch_size < 1:

@@ -44,6 +44,7 @@ class AnchorTarget(Layer):
     bottoms: ClassVar[tuple[str, ...]] = ("scores", "gt", "im_info", "data?")
     tops: ClassVar[tuple[str, ...]] = ("labels", "targets", "inside", "outside")
     message: ClassVar[str] = "anchor_target_param"
+    host: ClassVar[bool] = True
     unforced: ClassVar[tuple[str, ...]] = bottoms[:3] + ("data",)
 
     def setup(self) -> None:

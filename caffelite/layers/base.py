@@ -73,6 +73,7 @@ class Layer:
     source: ClassVar[bool] = False  # makes data by itself; shapes of its tops may change between passes
     # of one that measures: its tops' shapes in a pass are a good guess for the next, at any size
     steady: bool = False
+    host: ClassVar[bool] = False  # its methods need NumPy arrays, whatever xp is; on a GPU they are copied to and fro
     extensions: ClassVar[tuple[str, ...]] = ()  # fields of Caffe's forks that it understands
 
     def __init__(

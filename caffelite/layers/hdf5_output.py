@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import numpy as np
-
 from caffelite.layers.base import Layer
 from caffelite.types import Shape
 
@@ -30,6 +28,7 @@ class HDF5Output(Layer):
     bottoms: ClassVar[tuple[str, ...]] = ("data", "label")
     tops: ClassVar[tuple[str, ...]] = ()
     message: ClassVar[str] = "hdf5_output_param"
+    host: ClassVar[bool] = True
 
     def setup(self) -> None:
         if not self.p.file_name:
@@ -42,9 +41,7 @@ class HDF5Output(Layer):
         return []
 
     def forward(self, xp: Any, data: Any, label: Any) -> None:
-        to_host = getattr(xp, "asnumpy", np.asarray)
-        arrays = [to_host(array) for array in (data, label)]
-        data, label = (array.reshape(_four_axes(array.shape)) for array in arrays)
+        data, label = (array.reshape(_four_axes(array.shape)) for array in (data, label))
         self._writer().append(data=data, label=label)
 
     def close(self) -> None:

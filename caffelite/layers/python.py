@@ -58,6 +58,7 @@ class Python(Layer):
     bottoms: ClassVar[tuple[str, ...]] = ("x*",)
     tops: ClassVar[tuple[str, ...]] = ("y*",)
     message: ClassVar[str] = "python_param"
+    host: ClassVar[bool] = True
 
     def setup(self) -> None:
         self._declare("bottoms", self.spec.bottom, "x")

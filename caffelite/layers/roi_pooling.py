@@ -35,6 +35,7 @@ class ROIPooling(Layer):
 
     bottoms: ClassVar[tuple[str, ...]] = ("x", "rois")
     message: ClassVar[str] = "roi_pooling_param"
+    host: ClassVar[bool] = True
     unforced: ClassVar[tuple[str, ...]] = ("rois",)
 
     def setup(self) -> None:

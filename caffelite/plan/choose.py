@@ -9,7 +9,7 @@ from functools import partial
 from caffelite.graph.graph import Graph, Node, Value
 from caffelite.graph.wiring import assign
 from caffelite.layers.base import plain
-from caffelite.plan.kernel import ArrayKernel, Engine, Kernel, Operand, Operands, Site
+from caffelite.plan.kernel import Engine, Kernel, Operand, Operands, Site
 from caffelite.plan.known import Choice, KnownKernels, key_of
 from caffelite.plan.layout import Layouts, is_view
 from caffelite.plan.plan import Step
@@ -90,7 +90,7 @@ def _kernel(
 
 
 def _make(cls: type[Kernel] | None, site: Site, engine: Engine) -> Kernel:
-    return ArrayKernel(site, engine.xp) if cls is None else cls(site)
+    return engine.array_kernel(site) if cls is None else cls(site)
 
 
 def _post(

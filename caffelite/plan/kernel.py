@@ -212,10 +212,13 @@ class ArrayKernel(Kernel):
         if name in self.layer.absent:
             return None
         if name in self.params:
-            return self.params[name].data
+            return self._data(name)
         if name.startswith("d") and name[1:] in self.params:
             return self._gradient(name[1:])
         return self.arrays[name]
+
+    def _data(self, name: str) -> Array:
+        return self.params[name].data
 
     def _gradient(self, name: str) -> Array | None:
         return self.params[name].grad if self.site.learn.get(name, True) else None
@@ -245,6 +248,7 @@ class Engine(Protocol):
     dtype: str
     precision: str
     channels_last: bool  # 4-D activations are channels-last in memory
+    remote: bool  # arrays lie in memory of a device, and users see mirrors of them
 
     def kernels(self, type_: str) -> Sequence[type[Kernel]]:
         """Kernels for a layer type, best first, without the array body."""
@@ -254,6 +258,10 @@ class Engine(Protocol):
         """Why ``kernels`` is empty for a type: no kernel written, or a library missing."""
         ...
 
+    def array_kernel(self, site: Site) -> Kernel:
+        """The layer's own body on arrays of the engine."""
+        ...
+
     def compute(self) -> AbstractContextManager[None]:
         """What a pass runs inside: thread counts, flush-to-zero."""
         ...
@@ -261,6 +269,34 @@ class Engine(Protocol):
     def empty(self, nbytes: int) -> Array:
         """Uninitialised bytes, aligned for the engine."""
         ...
+
+    def to_host(self, array: Array) -> Array:
+        """An array of the engine in this process's memory: itself where the engine computes there, else a copy."""
+        ...
+
+    def put(self, target: Array, values: Array) -> None:
+        """Copies values from this process's memory into an array of the engine."""
+        ...
+
+    def memory_limit(self) -> int:
+        """Bytes of memory that the engine may ever have."""
+        ...
+
+
+class HostEngine:
+    """What engines have in common that compute in this process's memory, on NumPy arrays."""
+
+    xp: Any = np
+    remote = False
+
+    def array_kernel(self, site: Site) -> Kernel:
+        return ArrayKernel(site, np)
+
+    def to_host(self, array: Array) -> Array:
+        return array
+
+    def put(self, target: Array, values: Array) -> None:
+        target[...] = values
 
 
 def operands_of(operands: Mapping[str, Operands]) -> Iterator[Operand]:

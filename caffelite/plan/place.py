@@ -60,6 +60,7 @@ class Placer:
                 buffer = self._grant(step, inplace[top])
             if buffer is None:
                 buffer = self._new(str(top), operand.nbytes, "data")
+                buffer.source = node.layer.source
             self.data[top] = Placement(buffer, operand)
             self._sharing[buffer].append(top)
 

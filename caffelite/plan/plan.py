@@ -21,6 +21,7 @@ class Buffer:
     first: int = 0
     last: int = 0
     offset: int | None = None  # in the arena; None: memory of its own
+    source: bool = False  # holds data from outside: what users write there is what the next pass reads
 
     def use(self, moment: int) -> None:
         self.first, self.last = min(self.first, moment), max(self.last, moment)

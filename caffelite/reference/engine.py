@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
-
-import numpy as np
 
 from caffelite.params import Array
-from caffelite.plan.kernel import Kernel
-from caffelite.storage import aligned_zeros
+from caffelite.plan.kernel import HostEngine, Kernel
+from caffelite.storage import aligned_zeros, memory_limit
 
 
-class ReferenceEngine:
+class ReferenceEngine(HostEngine):
     """Slow and plain: what the fast engines are compared with."""
 
     name: str = "reference"
-    xp: Any = np
     channels_last = False
 
     def __init__(self, precision: str = "float32"):
@@ -34,3 +30,6 @@ class ReferenceEngine:
 
     def empty(self, nbytes: int) -> Array:
         return aligned_zeros(nbytes)
+
+    def memory_limit(self) -> int:
+        return memory_limit()

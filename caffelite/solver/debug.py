@@ -39,7 +39,7 @@ class _Printer:
     def forward(self, index: int) -> None:
         node = self.net.nodes[index]
         for top in node.tops:
-            data = self.net.executor.data(top)
+            data = self.net.engine.to_host(self.net.executor.data(top))
             self._line("Forward", node.name, f"top blob {top.name} data", data, "net.cpp:592")
         for use, param in zip(node.params, self.net.params_of(node), strict=True):
             self._line("Forward", node.name, f"param blob {_label(use)} data", param.data, "net.cpp:604")
@@ -55,7 +55,8 @@ class _Printer:
         for bottom, wanted in zip(node.bottoms, node.propagate, strict=True):
             diff = self.net.executor.diff(bottom) if wanted else None
             if diff is not None:
-                self._line("Backward", node.name, f"bottom blob {bottom.name} diff", diff, "net.cpp:620")
+                here = self.net.engine.to_host(diff)
+                self._line("Backward", node.name, f"bottom blob {bottom.name} diff", here, "net.cpp:620")
         for use, param in zip(node.params, self.net.params_of(node), strict=True):
             if use.root.learn:
                 self._line("Backward", node.name, f"param blob {_label(use)} diff", param.grad, "net.cpp:631")

@@ -40,7 +40,7 @@ from caffelite.solver.rules import RULES
 from caffelite.solver.schedule import Schedule
 from caffelite.solver.snapshot import VERSION, Snapshots, checksum, find_weights, read_state
 from caffelite.solver.testing import Scores, run_test
-from caffelite.solver.updater import Updater
+from caffelite.solver.updating import make_updater
 from caffelite.weights import SolverState
 
 Callback = Callable[[], None]
@@ -87,7 +87,7 @@ class Solver:
         graphs = [net.graph for net in self.test_nets]
         self._best = Best(self.param, find_monitor(source, graphs), self._lines)
         rule = RULES[self.param.type](self.param)
-        self._updater = Updater(rule, self.param, self.net.learnables, self._engine)
+        self._updater = make_updater(rule, self.param, self.net.learnables, self._engine)
         self.iter, self.stopped = 0, False
         self.on_start: list[Callback] = []
         self.on_gradients_ready: list[Callback] = []

@@ -29,7 +29,7 @@ PARALLEL_FROM = 1 << 21  # elements, some 2 ms of work: less is done before anot
 
 
 @dataclass(frozen=True)
-class _Blob:
+class Blob:
     """One learnable blob in an update, all arrays flat."""
 
     w: Array
@@ -50,10 +50,10 @@ class Updater:
         self.rule, self.p, self.engine = rule, p, engine
         self.uses = [use for use, _ in learnables]
         self.params = [param for _, param in learnables]
-        self.history = [[np.zeros(q.shape, q.data.dtype) for q in self.params] for _ in range(rule.histories)]
+        self.history = [[self._zeros(q) for q in self.params] for _ in range(rule.histories)]
         self._blank = [True] * len(self.params)  # histories known to be all zero
         # The many small blobs of a net, which cost Python's lock more than arithmetic, so fall to one thread.
-        self._largest_first = sorted(range(len(self.params)), key=lambda i: -self.params[i].data.size)
+        self._largest_first = sorted(range(len(self.params)), key=lambda i: -self.params[i].size)
         self._scratch = threading.local()
 
     def gradient_norm(self) -> float:
@@ -102,6 +102,10 @@ class Updater:
         """The history in the order of Caffe's snapshots."""
         return [array for slot in self.history for array in slot]
 
+    def _zeros(self, param: Param) -> Array:
+        """The start of a history array."""
+        return np.zeros(param.shape, param.dtype)
+
     # -- one update -------------------------------------------------------------------------------------
 
     def _idle(self, i: int) -> bool:
@@ -113,14 +117,14 @@ class Updater:
     def _decay(self, i: int) -> float:
         return float(self.p.weight_decay * self.uses[i].decay_mult)
 
-    def _blob(self, i: int, lr: float) -> _Blob:
+    def _blob(self, i: int, lr: float) -> Blob:
         param = self.params[i]
         history = [slot[i].reshape(-1) for slot in self.history]
-        return _Blob(
+        return Blob(
             param.data.reshape(-1), param.grad.reshape(-1), history, lr * self.uses[i].lr_mult, self._decay(i)
         )
 
-    def _update(self, blob: _Blob, part: slice, scale: float) -> None:
+    def _update(self, blob: Blob, part: slice, scale: float) -> None:
         w, g = blob.w[part], blob.g[part]
         scratch = self._scratch_like(g)
         if scale != 1:

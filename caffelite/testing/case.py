@@ -14,6 +14,7 @@ from caffelite.layers.base import Layer, argument_names, measures, plain
 from caffelite.layers.registry import lookup
 from caffelite.params import Param
 from caffelite.plan.kernel import CHANNELS_LAST, PLAIN, ArrayKernel, Engine, Kernel, Operand, Site
+from caffelite.testing.remote import Remote
 from caffelite.types import Phase, Shape
 
 Array = npt.NDArray[Any]
@@ -229,9 +230,12 @@ class Run:
             self.variant.dtype,
             self.variant.precision,
         )
+        engine = self.variant.engine
         if self.variant.kernel is None:
-            return ArrayKernel(site)
-        return self.variant.kernel(site)
+            kernel = engine.array_kernel(site) if engine else ArrayKernel(site)
+        else:
+            kernel = self.variant.kernel(site)
+        return Remote(kernel, engine) if engine and engine.remote else kernel
 
     def _operand(self, shape: Shape) -> Operand:
         layout = self.variant.layout if len(shape) == 4 else PLAIN

@@ -15,6 +15,7 @@ from caffelite.testing.gradient import check_gradient
 from caffelite.types import Phase, Shape
 
 LAYOUTS = (PLAIN, CHANNELS_LAST)
+ENGINES: list[Engine | str] = ["cpu"]  # what ``check_layer`` checks besides the array body on NumPy
 
 
 def check_layer(
@@ -30,7 +31,7 @@ def check_layer(
     low: float = -1.0,
     high: float = 1.0,
     seed: int = 0,
-    engines: Sequence[Engine | str] = ("cpu",),
+    engines: Sequence[Engine | str] | None = None,
     golden: str | Path | None = None,
 ) -> None:
     """Checks a layer's array body, and each kernel that the engines have for it, on small random arrays.
@@ -41,8 +42,9 @@ def check_layer(
     ``golden`` is a recorded case to replay as well. Takes some milliseconds a shape element; keep shapes
     small, odd and unequal.
 
-    Raises CheckError at the first failure, and what the layer raises.
+    ``engines``: those whose kernels are checked, by default ``ENGINES`` of this module. Raises CheckError at the first failure, and what the layer raises.
     """
+    engines = ENGINES if engines is None else engines
     case = LayerCase(
         type_, text, tuple(shapes), tops, phase, labels or {}, values or {}, params or {}, low, high, seed
     )
@@ -59,9 +61,11 @@ def check_layer(
 
 
 def kernel_variants(case: LayerCase, engines: Sequence[Engine | str]) -> Iterator[Variant]:
-    """Every kernel of the engines that does not refuse the case, in each layout."""
+    """Every kernel of the engines that does not refuse the case, in each layout; array bodies too where arrays are a device's."""
     for name in engines:
         engine = get_engine(name) if isinstance(name, str) else name
+        if engine.remote:
+            yield from (Variant(None, layout, engine.dtype, engine) for layout in LAYOUTS)
         for kernel in engine.kernels(case.type):
             for layout in LAYOUTS:
                 if not kernel.refuses(Run(case, Variant(None, layout, engine.dtype, engine)).kernel.site):

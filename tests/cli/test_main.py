@@ -94,10 +94,10 @@ def test_wrong_usage_is_exit_code_2(run: Run, argv: list[str], message: str) -> 
 @pytest.mark.parametrize(
     "argv", [["train", "-solver", "solver.prototxt"], ["time", "-model", "net.prototxt"], ["device_query"]]
 )
-def test_gpus_are_exit_code_5(run: Run, argv: list[str]) -> None:
+def test_without_cupy_gpus_are_exit_code_5(run: Run, without_cupy: None, argv: list[str]) -> None:
     result = run(*argv, "-gpu", "0")
     assert result.code == 5
-    assert "error: -gpu 0: this build has the CPU engine only" in result.err
+    assert "error: GPU 0: CuPy is not installed\n  Fix: pip install 'caffelite[cuda]'" in result.err
 
 
 @pytest.mark.parametrize(

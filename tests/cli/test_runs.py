@@ -126,11 +126,12 @@ def test_stage_level_and_seed_reach_the_training_net(run: Run, tmp_path: Path) -
     assert not any("Layer more" in line for line in said(run(*TRAIN).err))
 
 
-def test_gpu_mode_in_the_file_is_remarked_on(run: Run, tmp_path: Path) -> None:
+def test_gpu_mode_in_the_file_is_remarked_on(run: Run, without_cupy: None, tmp_path: Path) -> None:
     (tmp_path / "solver.prototxt").write_text(SOLVER.replace("solver_mode: CPU", "solver_mode: GPU"))
-    result = run(*TRAIN)
+    result = run("train", "-solver", "solver.prototxt")
     assert result.code == 0
-    assert "solver_mode: GPU has no effect" in result.err
+    assert "solver_mode: GPU: GPU 0: CuPy is not installed" in result.err
+    assert "solver_mode: GPU has no effect: the engine is 'cpu'" in result.err
 
 
 def test_missing_files_are_told_before_nets_are_built(run: Run) -> None:

@@ -9,11 +9,22 @@ from pathlib import Path
 
 import pytest
 
+from caffelite.cuda.engine import CudaEngine
 from caffelite.errors import NetError
-from caffelite.testing import make_layer
+from caffelite.testing import layer, make_layer
 from caffelite.types import Phase
 
+from ..cuda.emulated import EmulatedDevice
 from .python_layers import MODULE
+
+
+@pytest.fixture(autouse=True, scope="session")
+def on_every_engine() -> Iterator[None]:
+    """``check_layer`` checks the CUDA engine as well, on an emulated device."""
+    emulated = CudaEngine(EmulatedDevice())
+    layer.ENGINES.append(emulated)
+    yield
+    layer.ENGINES.remove(emulated)
 
 
 @pytest.fixture

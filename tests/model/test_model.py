@@ -78,7 +78,7 @@ def test_only_inputs_are_free() -> None:
 
 def test_a_shape_that_this_machine_cannot_hold(monkeypatch) -> None:
     net = model()
-    monkeypatch.setattr("caffelite.model.memory_limit", lambda: 2**30)
+    monkeypatch.setattr("caffelite.reference.engine.memory_limit", lambda: 2**30)
     with pytest.raises(
         NetError,
         match=r"needs 2.\d GiB for its blobs, this machine has 1.0 GiB; the largest is 'conv' \(1, 4, ",
@@ -93,7 +93,7 @@ def test_params_that_this_machine_cannot_hold(monkeypatch) -> None:
         f'layer {{ name: "fc{i}" type: "InnerProduct" bottom: "x" top: "fc{i}" inner_product_param {{ num_output: 70000 }} }}\n'
         for i in range(200)
     )
-    monkeypatch.setattr("caffelite.model.memory_limit", lambda: 2**40)
+    monkeypatch.setattr("caffelite.cpu.engine.memory_limit", lambda: 2**40)
     with pytest.raises(
         NetError,
         match=r"net 'wide' needs 1,564.\d GiB for its params.*layer 'fc0', 70000 30000 \(2100000000\), with 7.8 GiB",
@@ -214,8 +214,10 @@ def test_an_empty_net() -> None:
 def test_an_unknown_engine() -> None:
     from caffelite.errors import DeviceError
 
-    with pytest.raises(DeviceError, match="engine 'tpu': expected one of cpu, reference"):
+    with pytest.raises(DeviceError, match="engine 'tpu': expected one of cpu, cuda, reference"):
         model(engine="tpu")
+    with pytest.raises(DeviceError, match="engine 'cpu:1': expected one of"):
+        model(engine="cpu:1")
     with pytest.raises(DeviceError, match="expected precision float32 or float64, got 'bf16'"):
         model(precision="bf16")
 

@@ -12,10 +12,10 @@ import pytest
 
 from caffelite.graph.build import build_graph
 from caffelite.plan.build import make_plan
-from caffelite.plan.kernel import ArrayKernel, Kernel, Site
+from caffelite.plan.kernel import ArrayKernel, HostEngine, Kernel, Site
 from caffelite.plan.plan import Plan
 from caffelite.prototxt.source import parse_net
-from caffelite.storage import aligned_zeros
+from caffelite.storage import aligned_zeros, memory_limit
 from caffelite.types import Phase
 
 
@@ -46,11 +46,10 @@ class Picky(Fusing):
         return "" if site.many("y")[0].shape[1] == 5 else "it takes 5 channels only"
 
 
-class ToyEngine:
+class ToyEngine(HostEngine):
     """Channels-last, with kernels for three types: what planning needs of a real engine."""
 
     name: str = "toy"
-    xp: Any = np
     dtype: str = "float32"
     precision: str = "float32"
     channels_last: bool = True
@@ -68,6 +67,9 @@ class ToyEngine:
 
     def empty(self, nbytes: int) -> Any:
         return aligned_zeros(nbytes)
+
+    def memory_limit(self) -> int:
+        return memory_limit()
 
 
 @pytest.fixture

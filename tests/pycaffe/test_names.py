@@ -150,12 +150,13 @@ def test_phases() -> None:
 
 
 def test_mode(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One engine so far: choosing it is accepted, choosing a GPU says what to do."""
+    """Choosing the CPU is accepted, choosing a GPU says what is missing."""
+    monkeypatch.setitem(sys.modules, "cupy", None)
     monkeypatch.delitem(sys.modules, "caffe", raising=False)  # an old script would get a warning instead
     caffelite.set_mode_cpu()
-    with pytest.raises(DeviceError, match=r"Fix: call set_mode_cpu\(\)"):
+    with pytest.raises(DeviceError, match=r"set_mode_gpu\(\): GPU 0: CuPy is not installed"):
         caffelite.set_mode_gpu()
-    with pytest.raises(RuntimeError, match=r"set_device\(0\): this version computes on the CPU"):
+    with pytest.raises(RuntimeError, match=r"set_device\(0\): GPU 0: CuPy is not installed"):
         caffelite.set_device(0)
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from caffelite.layers import registry
 from caffelite.layers.base import Layer
-from caffelite.plan.kernel import ArrayKernel, Kernel
+from caffelite.plan.kernel import ArrayKernel, HostEngine, Kernel
 from caffelite.testing import CheckError, check_layer
 
 
@@ -162,7 +162,7 @@ def test_the_message_says_which_case(check):
     )
 
 
-class Engine:
+class Engine(HostEngine):
     """An engine with one kernel."""
 
     name, dtype, precision = "mine", "float32", "float32"

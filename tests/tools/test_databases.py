@@ -158,13 +158,15 @@ def test_features_into_leveldb(run: Run, model: Model) -> None:
         (
             "net.caffemodel net.prototxt ip db2 1 lmdb GPU DEVICE_ID=0",
             5,
-            "GPU DEVICE_ID=0: this build has the CPU engine only\n  Fix: leave GPU DEVICE_ID=0 out, or write CPU",
+            "GPU 0: CuPy is not installed\n  Fix: pip install",
         ),
-        ("net.caffemodel net.prototxt ip db2 1 lmdb cpu", 2, "expected CPU or nothing"),
+        ("net.caffemodel net.prototxt ip db2 1 lmdb cpu", 2, "expected CPU or GPU behind"),
         ("net.caffemodel net.prototxt ip db2 1", 2, "expected WEIGHTS NET BLOBS"),
     ],
 )
-def test_features_that_cannot_be(run: Run, model: Model, line: str, code: int, message: str) -> None:
+def test_features_that_cannot_be(
+    without_cupy, run: Run, model: Model, line: str, code: int, message: str
+) -> None:
     result = run(f"extract_features {line}")
     assert result.code == code and message in result.err
     assert not Path("db2").exists()

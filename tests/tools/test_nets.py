@@ -129,7 +129,7 @@ def test_train_py(run: Run) -> None:
     ("line", "code", "message"),
     [
         ("", 2, "Need a solver definition to train."),
-        ("--solver solver.prototxt --gpus 0 1", 5, "--gpus 0 1: this build has the CPU engine only"),
+        ("--solver solver.prototxt --gpus 0 1", 5, "-gpu 0 1: a net computes on one GPU, not on 2 together"),
         ("solver.prototxt", 2, "expected flags only, got 'solver.prototxt'"),
         ("--solver solver.prototxt --snapshot absent", 3, "solver state 'absent' does not exist"),
     ],

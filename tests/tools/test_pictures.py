@@ -122,13 +122,15 @@ def test_many_images_go_in_parts(images: list[Path]) -> None:
             "array 'absent.npy' does not exist",
         ),
         (f"classify {MODEL} bad.npy out.npy", 3, "'bad.npy' is no array of numbers"),
-        (f"classify {MODEL} --gpu images/0.png out.npy", 5, "--gpu: this build has the CPU engine only"),
+        (f"classify {MODEL} --gpu images/0.png out.npy", 5, "GPU 0: CuPy is not installed"),
         (f"classify {MODEL} --raw_scale nan images/0.png out.npy", 2, "expected a number, got 'nan'"),
         (f"classify {MODEL} images/0.png absent/out.npy", 1, "cannot write 'absent"),
         (f"classify {MODEL} --images_dim 4,4 images/0.png out.npy", 2, "crop"),
     ],
 )
-def test_what_cannot_be_classified(run: Run, images: list[Path], line: str, code: int, message: str) -> None:
+def test_what_cannot_be_classified(
+    without_cupy, run: Run, images: list[Path], line: str, code: int, message: str
+) -> None:
     Path("bad.npy").write_text("no array")
     result = run(line)
     assert result.code == code and message in result.err

@@ -1,0 +1,53 @@
+"""The CUDA engine. float32 throughout; 4-D activations are channels-last in the GPU's memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from caffelite.cuda.array import DeviceKernel
+from caffelite.cuda.device import Device
+from caffelite.cuda.host import HostKernel
+from caffelite.layers.base import measures
+from caffelite.params import Array
+from caffelite.plan.kernel import Kernel, Site
+
+
+class CudaEngine:
+    """Layers' array bodies on a device, and on the host for those that need NumPy."""
+
+    name: str = "cuda"
+    dtype: str = "float32"
+    channels_last = True
+    remote = True
+
+    def __init__(self, device: Device, precision: str = "float32"):
+        self.device, self.precision = device, precision
+        self.xp: Any = device.xp
+
+    def kernels(self, type_: str) -> Sequence[type[Kernel]]:
+        return ()
+
+    def absent(self, type_: str) -> str:
+        return ""
+
+    def array_kernel(self, site: Site) -> Kernel:
+        on_host = site.layer.host or measures(site.layer)
+        return (HostKernel if on_host else DeviceKernel)(site, self.device)
+
+    def compute(self) -> AbstractContextManager[Any]:
+        return self.device.using()
+
+    def empty(self, nbytes: int) -> Array:
+        memory: Array = self.device.zeros(nbytes)
+        return memory
+
+    def to_host(self, array: Array) -> Array:
+        return self.device.to_host(array)
+
+    def put(self, target: Array, values: Array) -> None:
+        self.device.put(target, values)
+
+    def memory_limit(self) -> int:
+        return self.device.memory
