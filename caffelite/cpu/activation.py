@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 from caffelite.cpu import onednn_primitives as primitives
-from caffelite.cpu.kernel import MIXED, Call, OneDnnKernel, common_layout, flat
+from caffelite.cpu.kernel import Call, OneDnnKernel, flat
 from caffelite.cpu.onednn import Memory
 from caffelite.cpu.onednn_types import Algorithm, Arg
 from caffelite.layers.base import Layer
-from caffelite.plan.kernel import Site
+from caffelite.plan.kernel import MIXED, Site, common_layout
 
 
 class OneDnnActivation(OneDnnKernel):

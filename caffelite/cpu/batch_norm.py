@@ -13,12 +13,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from caffelite.cpu import onednn_primitives as primitives
-from caffelite.cpu.kernel import MIXED, Call, OneDnnKernel, common_layout, described, layer_of
+from caffelite.cpu.kernel import Call, OneDnnKernel, described, layer_of
 from caffelite.cpu.normalization import OneDnnScaledNorm
 from caffelite.cpu.onednn import Array, Memory, MemoryDesc
 from caffelite.cpu.onednn_types import Algorithm, Arg, Normalization, Prop
 from caffelite.layers.base import Layer, SavedSpec
-from caffelite.plan.kernel import Site
+from caffelite.plan.kernel import MIXED, Site, common_layout
 from caffelite.types import count
 
 

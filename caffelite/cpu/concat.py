@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from caffelite.cpu import onednn_primitives as primitives
-from caffelite.cpu.kernel import MIXED, Call, OneDnnKernel, common_layout, copy, described
+from caffelite.cpu.kernel import Call, OneDnnKernel, copy, described
 from caffelite.cpu.onednn import Array, Memory, MemoryDesc
 from caffelite.cpu.onednn_types import Arg
 from caffelite.layers._joints import parts
 from caffelite.layers.base import Layer
-from caffelite.plan.kernel import Site
+from caffelite.plan.kernel import MIXED, Site, common_layout
 
 
 class OneDnnConcat(OneDnnKernel):

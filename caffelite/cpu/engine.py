@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from functools import cache
-from importlib.util import find_spec
+from functools import cache, partial
 
 from caffelite.cpu import onednn, threads
-from caffelite.layers.registry import module_name
 from caffelite.params import Array
-from caffelite.plan.kernel import HostEngine, Kernel
+from caffelite.plan.kernel import HostEngine, Kernel, kernels_in
 from caffelite.storage import aligned_zeros, memory_limit
 
 
@@ -43,11 +40,4 @@ class CpuEngine(HostEngine):
         return memory_limit()
 
 
-@cache
-def _kernels(type_: str) -> tuple[type[Kernel], ...]:
-    name = module_name(type_)
-    module = f"caffelite.cpu.{name}"
-    if name is None or find_spec(module) is None:
-        return ()
-    kernels: tuple[type[Kernel], ...] = importlib.import_module(module).KERNELS
-    return kernels
+_kernels = cache(partial(kernels_in, "caffelite.cpu"))

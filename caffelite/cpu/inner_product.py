@@ -20,7 +20,6 @@ from caffelite.cpu.kernel import (
     OneDnnKernel,
     PackedParam,
     copy,
-    is_plain,
     layer_of,
     packed_param,
     post_attributes,
@@ -30,7 +29,7 @@ from caffelite.cpu.onednn import Array, Attributes, Memory, MemoryDesc, Primitiv
 from caffelite.cpu.onednn_types import Arg, DataType, Query
 from caffelite.layers.base import Layer, SavedSpec
 from caffelite.params import Param
-from caffelite.plan.kernel import Site
+from caffelite.plan.kernel import Site, is_plain
 from caffelite.types import count
 
 

@@ -7,7 +7,6 @@ and made again when the number of threads has changed since, which oneDNN builds
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
@@ -19,7 +18,7 @@ from caffelite.cpu.onednn import Attributes, Memory, MemoryDesc, OneDNNError, Pr
 from caffelite.cpu.onednn_types import Algorithm, Arg, Query, Status
 from caffelite.layers.base import Layer, SavedSpec, plain
 from caffelite.params import Param
-from caffelite.plan.kernel import CHANNELS_LAST, PLAIN, Kernel, Operand, Site, operands_of
+from caffelite.plan.kernel import CHANNELS_LAST, Kernel, Operand, Site, is_channels_last, operands_of
 from caffelite.types import count
 
 Call = Callable[[], object]
@@ -117,18 +116,6 @@ def layer_of(site: Site) -> Any:
 # -- blobs --------------------------------------------------------------------------------------------------
 
 
-def is_channels_last(operand: Operand) -> bool:
-    """Whether the memory order is N, H, W, C; true as well where both orders are the same."""
-    if operand.layout == CHANNELS_LAST or len(operand.shape) < 3:
-        return True
-    return operand.shape[1] == 1 or count(operand.shape, 2) == 1
-
-
-def is_plain(operand: Operand) -> bool:
-    """Whether the memory is in C order."""
-    return operand.layout == PLAIN or is_channels_last(replace(operand, layout=PLAIN))
-
-
 def described(operand: Operand, layout: str | None = None) -> MemoryDesc:
     """The memory of a blob, said to be channels-last wherever that is true, which is what kernels look for.
 
@@ -137,17 +124,6 @@ def described(operand: Operand, layout: str | None = None) -> MemoryDesc:
     if layout == CHANNELS_LAST or (layout is None and is_channels_last(operand)):
         return MemoryDesc.channels_last(operand.shape)
     return MemoryDesc.of(operand.shape)
-
-
-def common_layout(site: Site) -> str | None:
-    """The memory order that all blobs of a layer have; ``None`` if there is no such."""
-    operands = list(operands_of(site.operands))
-    if all(is_channels_last(operand) for operand in operands):
-        return CHANNELS_LAST
-    return PLAIN if all(is_plain(operand) for operand in operands) else None
-
-
-MIXED = "its blobs differ in memory order"
 
 
 def flat(site: Site) -> MemoryDesc:

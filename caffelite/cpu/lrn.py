@@ -7,10 +7,8 @@ from functools import partial
 
 from caffelite.cpu import onednn_primitives as primitives
 from caffelite.cpu.kernel import (
-    MIXED,
     Call,
     OneDnnKernel,
-    common_layout,
     described,
     layer_of,
     without_kernel,
@@ -20,7 +18,7 @@ from caffelite.cpu.kernel import (
 from caffelite.cpu.onednn import Memory, MemoryDesc, PrimitiveDesc
 from caffelite.cpu.onednn_types import Algorithm, Arg
 from caffelite.layers.base import Layer, SavedSpec
-from caffelite.plan.kernel import Site
+from caffelite.plan.kernel import MIXED, Site, common_layout
 
 SIZES = (3, 5)
 """Windows that oneDNN 3.2 gets right: with 1 it crashes, from 7 on it gives wrong gradients for some C."""

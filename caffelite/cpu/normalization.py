@@ -8,12 +8,12 @@ from functools import partial
 import numpy as np
 
 from caffelite.cpu import onednn_primitives as primitives
-from caffelite.cpu.kernel import MIXED, Call, OneDnnKernel, common_layout, described
+from caffelite.cpu.kernel import Call, OneDnnKernel, described
 from caffelite.cpu.onednn import Array, Memory, MemoryDesc
 from caffelite.cpu.onednn_types import Arg, Normalization, Prop
 from caffelite.layers.base import Layer, SavedSpec
 from caffelite.params import Param
-from caffelite.plan.kernel import Site
+from caffelite.plan.kernel import MIXED, Site, common_layout
 from caffelite.types import count
 
 

@@ -12,10 +12,8 @@ from functools import partial
 
 from caffelite.cpu import onednn_primitives as primitives
 from caffelite.cpu.kernel import (
-    MIXED,
     Call,
     OneDnnKernel,
-    common_layout,
     described,
     layer_of,
     without_kernel,
@@ -26,7 +24,7 @@ from caffelite.cpu.onednn import Memory, PrimitiveDesc
 from caffelite.cpu.onednn_types import Algorithm, Arg
 from caffelite.layers._windows import Windows
 from caffelite.layers.base import Layer, SavedSpec
-from caffelite.plan.kernel import Site
+from caffelite.plan.kernel import MIXED, Site, common_layout
 
 
 def padding_after(windows: Windows) -> tuple[int, ...]:

@@ -10,10 +10,8 @@ from caffelite.cpu import onednn_primitives as primitives
 from caffelite.cpu.batch_norm import standard
 from caffelite.cpu.kernel import (
     ACTIVATIONS,
-    MIXED,
     Call,
     OneDnnKernel,
-    common_layout,
     described,
     layer_of,
     packed_gradient,
@@ -22,7 +20,7 @@ from caffelite.cpu.kernel import (
 from caffelite.cpu.onednn import Attributes, Memory, MemoryDesc
 from caffelite.cpu.onednn_types import Algorithm, Arg, Normalization, Prop
 from caffelite.layers.base import Layer
-from caffelite.plan.kernel import Site
+from caffelite.plan.kernel import MIXED, Site, common_layout
 
 
 class OneDnnScale(OneDnnKernel):

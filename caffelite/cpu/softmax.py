@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 from caffelite.cpu import onednn_primitives as primitives
-from caffelite.cpu.kernel import MIXED, Call, OneDnnKernel, common_layout, described, layer_of, without_kernel
+from caffelite.cpu.kernel import Call, OneDnnKernel, described, layer_of, without_kernel
 from caffelite.cpu.onednn import Memory, PrimitiveDesc
 from caffelite.cpu.onednn_types import Arg
 from caffelite.layers.base import Layer
-from caffelite.plan.kernel import Site
+from caffelite.plan.kernel import MIXED, Site, common_layout
 
 
 class OneDnnSoftmax(OneDnnKernel):

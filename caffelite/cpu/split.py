@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 from caffelite.cpu import onednn_primitives as primitives
-from caffelite.cpu.kernel import MIXED, Call, OneDnnKernel, common_layout, copy, flat
+from caffelite.cpu.kernel import Call, OneDnnKernel, copy, flat
 from caffelite.cpu.onednn import Array, Memory
 from caffelite.cpu.onednn_types import Arg
 from caffelite.layers.base import Layer
-from caffelite.plan.kernel import Site
+from caffelite.plan.kernel import MIXED, Site, common_layout
 
 
 class OneDnnSplit(OneDnnKernel):

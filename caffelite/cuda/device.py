@@ -6,6 +6,7 @@ Tests put an emulated device in its place, which keeps CuPy's rules (no NumPy ar
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -16,6 +17,10 @@ from caffelite.params import Array
 
 INSTALL = "pip install 'caffelite[cuda]' for drivers of CUDA 13, 'caffelite[cuda12]' for those of CUDA 12"
 _WITHOUT = "leave the GPU out: the CPU engine trains and tests the same nets"
+
+
+Function = Callable[[int, int, Sequence[Any]], None]
+OPTIONS = ("-std=c++17",)  # for the compiler
 
 
 class Device(Protocol):
@@ -37,6 +42,10 @@ class Device(Protocol):
         """Copies values from host memory into an array of the device, whatever its strides."""
         ...
 
+    def function(self, source: str, name: str) -> Function:
+        """A kernel of a CUDA source, compiled once: called with blocks, threads a block, and arguments."""
+        ...
+
     def using(self) -> AbstractContextManager[Any]:
         """What work for the device runs inside."""
         ...
@@ -47,6 +56,7 @@ class CupyDevice:
 
     def __init__(self, cupy: Any, number: int):
         self.xp, self._device = cupy, cupy.cuda.Device(number)
+        self._modules: dict[str, Any] = {}
         properties = cupy.cuda.runtime.getDeviceProperties(number)
         self.name: str = properties["name"].decode()
         self.memory: int = properties["totalGlobalMem"]
@@ -64,9 +74,20 @@ class CupyDevice:
         with self._device:
             target[...] = self.xp.asarray(values)
 
+    def function(self, source: str, name: str) -> Function:
+        if source not in self._modules:
+            self._modules[source] = self.xp.RawModule(code=source, options=OPTIONS)
+        function = self._modules[source].get_function(name)
+        return lambda blocks, threads, arguments: function((blocks,), (threads,), _passed(arguments))
+
     def using(self) -> AbstractContextManager[Any]:
         device: AbstractContextManager[Any] = self._device
         return device
+
+
+def _passed(arguments: Sequence[Any]) -> tuple[Any, ...]:
+    """Arguments as CuPy takes them: 0 for a null pointer."""
+    return tuple(np.uintp(0) if argument is None else argument for argument in arguments)
 
 
 def open_device(number: int = 0) -> Device:

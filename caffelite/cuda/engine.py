@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from functools import cache, partial
 from typing import Any
 
 from caffelite.cuda.array import DeviceKernel
@@ -11,11 +12,13 @@ from caffelite.cuda.device import Device
 from caffelite.cuda.host import HostKernel
 from caffelite.layers.base import measures
 from caffelite.params import Array
-from caffelite.plan.kernel import Kernel, Site
+from caffelite.plan.kernel import Kernel, Site, kernels_in
+
+_kernels = cache(partial(kernels_in, "caffelite.cuda"))
 
 
 class CudaEngine:
-    """Layers' array bodies on a device, and on the host for those that need NumPy."""
+    """Kernels of our own, the layers' array bodies where there is none, and the host for bodies that need NumPy."""
 
     name: str = "cuda"
     dtype: str = "float32"
@@ -27,12 +30,15 @@ class CudaEngine:
         self.xp: Any = device.xp
 
     def kernels(self, type_: str) -> Sequence[type[Kernel]]:
-        return ()
+        return _kernels(type_)
 
     def absent(self, type_: str) -> str:
         return ""
 
-    def array_kernel(self, site: Site) -> Kernel:
+    def make_kernel(self, cls: Any, site: Site) -> Kernel:
+        if cls is not None:
+            kernel: Kernel = cls(site, self.device)
+            return kernel
         on_host = site.layer.host or measures(site.layer)
         return (HostKernel if on_host else DeviceKernel)(site, self.device)
 

@@ -18,15 +18,15 @@ class DeviceParam:
 
     def __init__(self, param: Param, device: Device):
         self._param, self._device, self._stamp = param, device, -1
-        self._values = _flat(param, device)
+        self.array = _flat(param, device)
 
     def read(self) -> Any:
         """The values on the device, as new as the host's."""
         stamp = self._param.stamp()
         if stamp != self._stamp:
-            self._device.put(self._values, self._param.data.reshape(-1))
+            self._device.put(self.array, self._param.data.reshape(-1))
             self._stamp = stamp
-        return self._values
+        return self.array
 
     def wrote(self) -> None:
         """Says that work on the device has written the values: the host fetches them when it looks."""
@@ -34,7 +34,7 @@ class DeviceParam:
         self._stamp = self._param.stamp()
 
     def _fetch(self, target: Array) -> None:
-        target[...] = self._device.to_host(self._values)
+        target[...] = self._device.to_host(self.array)
 
 
 class DeviceGradient:
@@ -42,15 +42,15 @@ class DeviceGradient:
 
     def __init__(self, param: Param, device: Device):
         self._param, self._device = param, device
-        self._values = _flat(param, device)
+        self.array = _flat(param, device)
 
     def to_write(self) -> tuple[Any, bool]:
         """The memory on the device and whether to add to it (True) or to overwrite all of it (False)."""
         add = not self._param.grad_is_zero
         if add and not self._param.grad_is_away:
-            self._device.put(self._values, self._param.grad.reshape(-1))
+            self._device.put(self.array, self._param.grad.reshape(-1))
         self._param.grad_written_away(self._fetch)
-        return self._values, add
+        return self.array, add
 
     def to_add(self) -> Any:
         """The memory on the device with its zeros written out."""
@@ -60,7 +60,7 @@ class DeviceGradient:
         return values
 
     def _fetch(self, target: Array) -> None:
-        target[...] = self._device.to_host(self._values)
+        target[...] = self._device.to_host(self.array)
 
 
 _values: WeakKeyDictionary[Any, WeakValueDictionary[int, DeviceParam]] = WeakKeyDictionary()

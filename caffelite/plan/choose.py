@@ -85,12 +85,8 @@ def _kernel(
     key: Hashable, site: Site, post: Step | None, choice: Choice, known: KnownKernels, engine: Engine
 ) -> Kernel:
     full = replace(site, post=post.node.layer) if post else site
-    make = partial(_make, choice.cls, full, engine)
+    make = partial(engine.make_kernel, choice.cls, full)
     return known.kernel(key, post.node if post else None, choice, make)
-
-
-def _make(cls: type[Kernel] | None, site: Site, engine: Engine) -> Kernel:
-    return engine.array_kernel(site) if cls is None else cls(site)
 
 
 def _post(

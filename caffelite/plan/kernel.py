@@ -18,15 +18,18 @@ through ``Param.grad_for_write()``.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from caffelite.errors import CaffeliteError
 from caffelite.layers.base import Layer, SavedSpec, argument_names, plain
+from caffelite.layers.registry import module_name
 from caffelite.params import Array, Param
 from caffelite.types import Shape, count
 
@@ -258,8 +261,8 @@ class Engine(Protocol):
         """Why ``kernels`` is empty for a type: no kernel written, or a library missing."""
         ...
 
-    def array_kernel(self, site: Site) -> Kernel:
-        """The layer's own body on arrays of the engine."""
+    def make_kernel(self, cls: type[Kernel] | None, site: Site) -> Kernel:
+        """A kernel for a site; None stands for the layer's own body on arrays of the engine."""
         ...
 
     def compute(self) -> AbstractContextManager[None]:
@@ -289,8 +292,8 @@ class HostEngine:
     xp: Any = np
     remote = False
 
-    def array_kernel(self, site: Site) -> Kernel:
-        return ArrayKernel(site, np)
+    def make_kernel(self, cls: type[Kernel] | None, site: Site) -> Kernel:
+        return cls(site) if cls else ArrayKernel(site, np)
 
     def to_host(self, array: Array) -> Array:
         return array
@@ -306,3 +309,36 @@ def operands_of(operands: Mapping[str, Operands]) -> Iterator[Operand]:
             yield from operand
         elif operand is not None:
             yield operand
+
+
+def is_channels_last(operand: Operand) -> bool:
+    """Whether the memory order is N, H, W, C; true as well where both orders are the same."""
+    if operand.layout == CHANNELS_LAST or len(operand.shape) < 3:
+        return True
+    return operand.shape[1] == 1 or count(operand.shape, 2) == 1
+
+
+def is_plain(operand: Operand) -> bool:
+    """Whether the memory is in C order."""
+    return operand.layout == PLAIN or is_channels_last(replace(operand, layout=PLAIN))
+
+
+def common_layout(site: Site) -> str | None:
+    """The memory order that all blobs of a layer have; ``None`` if there is no such."""
+    operands = list(operands_of(site.operands))
+    if all(is_channels_last(operand) for operand in operands):
+        return CHANNELS_LAST
+    return PLAIN if all(is_plain(operand) for operand in operands) else None
+
+
+MIXED = "its blobs differ in memory order"
+
+
+def kernels_in(package: str, type_: str) -> tuple[type[Kernel], ...]:
+    """The kernels that an engine's package has for a layer type: ``KERNELS`` of the module with the layer's name."""
+    name = module_name(type_)
+    module = f"{package}.{name}"
+    if name is None or find_spec(module) is None:
+        return ()
+    kernels: tuple[type[Kernel], ...] = importlib.import_module(module).KERNELS
+    return kernels

@@ -231,10 +231,7 @@ class Run:
             self.variant.precision,
         )
         engine = self.variant.engine
-        if self.variant.kernel is None:
-            kernel = engine.array_kernel(site) if engine else ArrayKernel(site)
-        else:
-            kernel = self.variant.kernel(site)
+        kernel = engine.make_kernel(self.variant.kernel, site) if engine else ArrayKernel(site)
         return Remote(kernel, engine) if engine and engine.remote else kernel
 
     def _operand(self, shape: Shape) -> Operand:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from caffelite.cuda.engine import CudaEngine
-
-from .emulated import EmulatedDevice
+from .emulated import emulated_engine
 
 
 @pytest.fixture(scope="session")
-def engine() -> CudaEngine:
+def engine() -> Any:
     """The engine on an emulated device."""
-    return CudaEngine(EmulatedDevice())
+    return emulated_engine()

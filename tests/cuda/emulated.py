@@ -13,6 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from caffelite.cuda.engine import CudaEngine
+
+from .shim import COMPILER, emulated_function
+
 _METHODS = ["reshape", "transpose", "sum", "mean", "max", "min", "any", "all", "argmax", "argmin", "argsort", "astype", "copy", "view", "ravel", "cumsum", "dot", "take", "squeeze", "swapaxes", "nonzero", "clip", "prod", "std", "var", "round", "repeat", "diagonal"]  # fmt: skip
 _BINARY = [
     "add",
@@ -199,5 +203,20 @@ class EmulatedDevice:
     def put(self, target: DeviceArray, values: np.ndarray) -> None:
         target.host[...] = values
 
+    def function(self, source: str, name: str) -> Any:
+        return emulated_function(source, name)
+
     def using(self) -> Any:
         return nullcontext()
+
+
+class _BodiesOnly(CudaEngine):
+    """Where there is no compiler to emulate kernels with."""
+
+    def kernels(self, type_: str) -> tuple[()]:
+        return ()
+
+
+def emulated_engine() -> CudaEngine:
+    """The CUDA engine on an emulated device, with kernels of our own if g++ can compile them."""
+    return (CudaEngine if COMPILER else _BodiesOnly)(EmulatedDevice())

@@ -5,18 +5,17 @@ from pathlib import Path
 import pytest
 
 from caffelite.layers.registry import module_name
-from caffelite.plan.kernel import CHANNELS_LAST, PLAIN
-from caffelite.testing.case import Variant
 from caffelite.testing.compare import CheckError
 from caffelite.testing.golden import GoldenCase
+from caffelite.testing.layer import kernel_variants
 
 HERE = Path(__file__).resolve().parent.parent / "golden" / "layers"
 
 
 def replay(path, engine):
     case = GoldenCase.load(path)
-    for layout in (PLAIN, CHANNELS_LAST):
-        case.replay(Variant(None, layout, engine.dtype, engine))
+    for variant in kernel_variants(case, [engine]):
+        case.replay(variant)
 
 
 @pytest.mark.parametrize("path", sorted(HERE.glob("*.npz")), ids=lambda path: path.stem)

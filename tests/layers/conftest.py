@@ -9,19 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from caffelite.cuda.engine import CudaEngine
 from caffelite.errors import NetError
 from caffelite.testing import layer, make_layer
 from caffelite.types import Phase
 
-from ..cuda.emulated import EmulatedDevice
+from ..cuda.emulated import emulated_engine
 from .python_layers import MODULE
 
 
 @pytest.fixture(autouse=True, scope="session")
 def on_every_engine() -> Iterator[None]:
     """``check_layer`` checks the CUDA engine as well, on an emulated device."""
-    emulated = CudaEngine(EmulatedDevice())
+    emulated = emulated_engine()
     layer.ENGINES.append(emulated)
     yield
     layer.ENGINES.remove(emulated)
