@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from caffelite.cuda.cublaslt import WORKSPACE, CublasLt
+from caffelite.cuda.gemm import Product
 from caffelite.errors import DeviceError
 from caffelite.params import Array
 
@@ -46,6 +48,10 @@ class Device(Protocol):
         """A kernel of a CUDA source, compiled once: called with blocks, threads a block, and arguments."""
         ...
 
+    def product(self, product: Product) -> Callable[[], object]:
+        """A call that computes a product of matrices."""
+        ...
+
     def using(self) -> AbstractContextManager[Any]:
         """What work for the device runs inside."""
         ...
@@ -57,6 +63,7 @@ class CupyDevice:
     def __init__(self, cupy: Any, number: int):
         self.xp, self._device = cupy, cupy.cuda.Device(number)
         self._modules: dict[str, Any] = {}
+        self._cublas: CublasLt | None = None
         properties = cupy.cuda.runtime.getDeviceProperties(number)
         self.name: str = properties["name"].decode()
         self.memory: int = properties["totalGlobalMem"]
@@ -79,6 +86,13 @@ class CupyDevice:
             self._modules[source] = self.xp.RawModule(code=source, options=OPTIONS)
         function = self._modules[source].get_function(name)
         return lambda blocks, threads, arguments: function((blocks,), (threads,), _passed(arguments))
+
+    def product(self, product: Product) -> Callable[[], object]:
+        if self._cublas is None:
+            path = importlib.import_module("cuda.pathfinder").load_nvidia_dynamic_lib("cublasLt").abs_path
+            stream = self.xp.cuda.get_current_stream
+            self._cublas = CublasLt(path, self.zeros(WORKSPACE), lambda: int(stream().ptr))
+        return self._cublas.prepare(product)
 
     def using(self) -> AbstractContextManager[Any]:
         device: AbstractContextManager[Any] = self._device

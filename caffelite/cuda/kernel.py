@@ -67,13 +67,18 @@ class CudaKernel(Kernel):
         super().bind_backward(arrays)
         self._backward = self.compile_backward()
 
-    def forward(self) -> None:
+    def refresh(self) -> None:
+        """Brings the copies of the parameters up to date."""
         for value in self.values.values():
             value.read()
+
+    def forward(self) -> None:
+        self.refresh()
         for call in self._forward:
             call()
 
     def backward(self) -> None:
+        self.refresh()
         for call in self._backward:
             call()
 

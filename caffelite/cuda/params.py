@@ -17,21 +17,21 @@ class DeviceParam:
     """The values of a parameter on a device, flat; one for all nets and plans that share them."""
 
     def __init__(self, param: Param, device: Device):
-        self._param, self._device, self._stamp = param, device, -1
+        self._param, self._device, self.version = param, device, -1  # the stamp that the array has
         self.array = _flat(param, device)
 
     def read(self) -> Any:
         """The values on the device, as new as the host's."""
         stamp = self._param.stamp()
-        if stamp != self._stamp:
+        if stamp != self.version:
             self._device.put(self.array, self._param.data.reshape(-1))
-            self._stamp = stamp
+            self.version = stamp
         return self.array
 
     def wrote(self) -> None:
         """Says that work on the device has written the values: the host fetches them when it looks."""
         self._param.written_away(self._fetch)
-        self._stamp = self._param.stamp()
+        self.version = self._param.stamp()
 
     def _fetch(self, target: Array) -> None:
         target[...] = self._device.to_host(self.array)

@@ -6,6 +6,7 @@ do. What NumPy allows and CuPy does not would otherwise be noticed on a GPU only
 
 from __future__ import annotations
 
+import ctypes
 import operator
 from contextlib import nullcontext
 from types import ModuleType
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from caffelite.cuda.engine import CudaEngine
+from caffelite.cuda.gemm import Matrix, Product
 
 from .shim import COMPILER, emulated_function
 
@@ -186,6 +188,31 @@ def _up(result: Any) -> Any:
     return DeviceArray(np.asarray(result)) if isinstance(result, (np.ndarray, np.generic)) else result
 
 
+def _multiply(product: Product) -> None:
+    a, b, c = (_matrix(matrix) for matrix in (product.a, product.b, product.c))
+    result = a @ b
+    if product.add:
+        result += c
+    if product.bias is not None:
+        columns = c.shape[1]
+        result += product.bias.host.reshape(-1)[product.bias_offset : product.bias_offset + columns]
+    c[...] = result
+
+
+def _matrix(matrix: Matrix) -> np.ndarray:
+    """The memory of a matrix, found by its address as a library finds it."""
+    size = matrix.offset + (matrix.rows - 1) * matrix.pitch + matrix.cols
+    host = matrix.array.host
+    assert host.dtype == np.float32 and size <= host.size, (
+        f"{matrix.shape} lies outside of {host.size} numbers"
+    )
+    flat = np.ctypeslib.as_array((ctypes.c_float * size).from_address(host.ctypes.data))
+    rows = np.lib.stride_tricks.as_strided(
+        flat[matrix.offset :], (matrix.rows, matrix.cols), (4 * matrix.pitch, 4)
+    )
+    return rows.T if matrix.transposed else rows
+
+
 class EmulatedDevice:
     """What the engine needs of a GPU, in this process."""
 
@@ -205,6 +232,9 @@ class EmulatedDevice:
 
     def function(self, source: str, name: str) -> Any:
         return emulated_function(source, name)
+
+    def product(self, product: Product) -> Any:
+        return lambda: _multiply(product)
 
     def using(self) -> Any:
         return nullcontext()
