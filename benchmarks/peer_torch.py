@@ -103,18 +103,23 @@ def main():
     torch.set_num_threads(job["threads"])
     torch.set_flush_denormal(True)
     torch.manual_seed(1)
-    net = Net(job["layers"]).to(memory_format=torch.channels_last)
+    device = job.get("device", "cpu")
+    torch.backends.cudnn.benchmark = True
+    net = Net(job["layers"]).to(device=device, memory_format=torch.channels_last)
     shapes = {name: shape for layer in job["layers"] if layer["type"] == "Input"
               for name, shape in zip(layer["tops"], layer["shapes"], strict=True)}  # fmt: skip
-    data = torch.randn(shapes["data"]).to(memory_format=torch.channels_last)
-    label = torch.randint(0, 10, shapes.get("label", [data.shape[0]]))
+    data = torch.randn(shapes["data"]).to(device=device, memory_format=torch.channels_last)
+    label = torch.randint(0, 10, shapes.get("label", [data.shape[0]])).to(device)
+    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
     step = training(net, data, label, job) if job["what"] == "train" else inference(net, data, label, job)
     for _ in range(WARM_UP):
         step()
     seconds = []
     for _ in range(job["iterations"]):
+        wait()
         began = perf_counter()
         step()
+        wait()
         seconds.append(perf_counter() - began)
     print(json.dumps(seconds))
 
@@ -125,7 +130,7 @@ def training(net, data, label, job):
 
     def step():
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+        with torch.autocast(data.device.type, torch.bfloat16, enabled=mixed):
             loss = net(data, label)
         loss.backward()
         optimizer.step()
@@ -139,7 +144,7 @@ def inference(net, data, label, job):
 
     @torch.inference_mode()
     def step():
-        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+        with torch.autocast(data.device.type, torch.bfloat16, enabled=mixed):
             net(data, label)
 
     return step

@@ -36,7 +36,7 @@ def compare_plans(net: Path, iterations: int, rounds: int, threads: int) -> Iter
     seconds: dict[str, list[float]] = {name: [] for name in models}
     for _ in range(rounds):
         for name, model in models.items():
-            seconds[name] += [timed(lambda model=model: _pass(model)) for _ in range(iterations)]
+            seconds[name] += [timed(lambda model=model: _pass(model), model.engine) for _ in range(iterations)]
     full = median(seconds["all passes"])
     for name, model in models.items():
         ms, mib = 1e3 * median(seconds[name]), model.executor.plan.total_bytes / 2**20

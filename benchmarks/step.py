@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from caffelite.cpu.threads import set_threads
+from caffelite.engine import get_engine
 from caffelite.graph.build import build_graph
 from caffelite.model import Model
+from caffelite.plan.kernel import Engine
 from caffelite.prototxt.source import parse_solver, read_net
 from caffelite.solver.solver import Solver
 from caffelite.types import Phase
@@ -21,21 +23,31 @@ WARM_UP = 5
 def time_steps(net: Path, iterations: int, threads: int, precision: str) -> list[float]:
     """Seconds of each training step (forward, backward, update) after a warm-up."""
     set_threads(threads)
+    return training_seconds(net, iterations, get_engine("cpu", precision))
+
+
+def training_seconds(net: Path, iterations: int, engine: Engine) -> list[float]:
+    """Seconds of each training step on an engine."""
     text = f'net: "{net}" base_lr: 1e-4 lr_policy: "fixed" momentum: 0.9 weight_decay: 5e-4 max_iter: 1000000 snapshot_after_train: false random_seed: 1'
-    solver = Solver(parse_solver(text, "benchmark"), precision=precision, observe=False)
+    solver = Solver(parse_solver(text, "benchmark"), engine=engine, observe=False)
     fill_inputs(solver.net)
     solver.step(WARM_UP)
-    return [timed(lambda: solver.step(1)) for _ in range(iterations)]
+    return [timed(lambda: solver.step(1), engine) for _ in range(iterations)]
 
 
 def time_inference(net: Path, iterations: int, threads: int, precision: str) -> list[float]:
     """Seconds of each forward pass after a warm-up."""
     set_threads(threads)
-    model = Model(read_net(net), Phase.TEST, precision=precision, observe=False, backward=False)
+    return inference_seconds(net, iterations, get_engine("cpu", precision))
+
+
+def inference_seconds(net: Path, iterations: int, engine: Engine) -> list[float]:
+    """Seconds of each forward pass on an engine."""
+    model = Model(read_net(net), Phase.TEST, engine=engine, observe=False, backward=False)
     fill_inputs(model)
     for _ in range(WARM_UP):
         model.forward()
-    return [timed(model.forward) for _ in range(iterations)]
+    return [timed(model.forward, engine) for _ in range(iterations)]
 
 
 def describe(net: Path) -> list[dict[str, Any]]:
@@ -66,11 +78,14 @@ def _plain(value: Any) -> Any:
 def fill_inputs(model: Model) -> None:
     rng = np.random.default_rng(1)
     for name in model.graph.inputs:
-        blob = model.blob(name)
+        blob = model.input(name)
         blob[...] = rng.integers(0, 10, blob.shape) if "label" in name else rng.standard_normal(blob.shape)
 
 
-def timed(call: Any) -> float:
+def timed(call: Any, engine: Engine) -> float:
+    """Seconds until the engine has done what a call asks for."""
+    engine.synchronize()
     began = perf_counter()
     call()
+    engine.synchronize()
     return perf_counter() - began

@@ -296,6 +296,7 @@ class Executor:
         ]:
             call()
         if self.times is not None:
+            self.engine.synchronize()
             self.times.forward[step.node.index] += perf_counter() - began
         for hook in self.hooks.after_forward:
             hook(step.node.index)
@@ -307,6 +308,7 @@ class Executor:
         for call in [*self._copies(step.enter_backward if entered else []), *self._backward_calls(step)]:
             call()
         if self.times is not None:
+            self.engine.synchronize()
             self.times.backward[step.node.index] += perf_counter() - began
         for hook in self.hooks.after_backward:
             hook(step.node.index)

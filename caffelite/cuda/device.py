@@ -52,6 +52,14 @@ class Device(Protocol):
         """A call that computes a product of matrices."""
         ...
 
+    def synchronize(self) -> None:
+        """Waits for all work on the device."""
+        ...
+
+    def versions(self) -> dict[str, str]:
+        """Of the driver and the libraries."""
+        ...
+
     def using(self) -> AbstractContextManager[Any]:
         """What work for the device runs inside."""
         ...
@@ -93,6 +101,18 @@ class CupyDevice:
             stream = self.xp.cuda.get_current_stream
             self._cublas = CublasLt(path, self.zeros(WORKSPACE), lambda: int(stream().ptr))
         return self._cublas.prepare(product)
+
+    def synchronize(self) -> None:
+        self._device.synchronize()
+
+    def versions(self) -> dict[str, str]:
+        runtime = self.xp.cuda.runtime
+        return {
+            "cupy": self.xp.__version__,
+            "driver": str(runtime.driverGetVersion()),
+            "runtime": str(runtime.runtimeGetVersion()),
+            "compute_capability": self._device.compute_capability,
+        }
 
     def using(self) -> AbstractContextManager[Any]:
         device: AbstractContextManager[Any] = self._device

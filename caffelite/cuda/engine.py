@@ -57,3 +57,6 @@ class CudaEngine:
 
     def memory_limit(self) -> int:
         return self.device.memory
+
+    def synchronize(self) -> None:
+        self.device.synchronize()

@@ -285,6 +285,10 @@ class Engine(Protocol):
         """Bytes of memory that the engine may ever have."""
         ...
 
+    def synchronize(self) -> None:
+        """Waits until all work that was given to the engine is done."""
+        ...
+
 
 class HostEngine:
     """What engines have in common that compute in this process's memory, on NumPy arrays."""
@@ -300,6 +304,9 @@ class HostEngine:
 
     def put(self, target: Array, values: Array) -> None:
         target[...] = values
+
+    def synchronize(self) -> None:
+        """Nothing: calls return when their work is done."""
 
 
 def operands_of(operands: Mapping[str, Operands]) -> Iterator[Operand]:

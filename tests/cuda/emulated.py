@@ -236,6 +236,12 @@ class EmulatedDevice:
     def product(self, product: Product) -> Any:
         return lambda: _multiply(product)
 
+    def synchronize(self) -> None:
+        """Everything is done."""
+
+    def versions(self) -> dict[str, str]:
+        return {}
+
     def using(self) -> Any:
         return nullcontext()
 
