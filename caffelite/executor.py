@@ -69,8 +69,8 @@ class Executor:
         self._params, self._random, self._passes = params, random, passes
         self._generation = self._filled = self._allocated = -1
         self._backward_ready = False
-        self._whole_forward: dict[tuple[int, int], list[Callable[[], None]]] = {}
-        self._whole_backward: list[Callable[[], None]] | None = None
+        self._whole_forward: dict[tuple[int, int], Callable[[], None]] = {}
+        self._whole_backward: Callable[[], None] | None = None
         self._losses = [value for value in plan.graph.values if value.loss_weight]
 
     # -- arrays -----------------------------------------------------------------------------------------
@@ -147,9 +147,9 @@ class Executor:
                     step.kernel.bound_backward = bound
         self._fill_diffs()
         if self._whole_backward is None:
-            self._whole_backward = [
-                call for step in reversed(self.plan.steps) for call in self._backward_calls(step)
-            ]
+            self._whole_backward = self.engine.compile(
+                [call for step in reversed(self.plan.steps) for call in self._backward_calls(step)]
+            )
 
     def _fill_diffs(self) -> None:
         """Writes loss weights (and zeros) to the gradients of tops that nobody reads, once for each memory.
@@ -207,14 +207,15 @@ class Executor:
             return []
         calls: list[Callable[[], None]] = []
         if step.fills and not self.plan.observe:
-            calls.append(partial(_fill, self.storage, step))
+            fills = [(self.storage.array(place), weight) for place, weight in step.fills]
+            calls += [partial(_write, array, weight) for array, weight in fills]
         if not step.grad_view:
             calls.append(step.kernel.backward)  # type: ignore[attr-defined]
         return calls + self._copies(step.after_backward)
 
     def _copies(self, copies: list[Copy]) -> list[Callable[[], None]]:
         array = self.storage.array
-        return [partial(_copy, array(copy.target), array(copy.source)) for copy in copies]
+        return [partial(_write, array(copy.target), array(copy.source)) for copy in copies]
 
     # -- passes -----------------------------------------------------------------------------------------
 
@@ -235,8 +236,7 @@ class Executor:
         self.prepare()
         with self.engine.compute(), np.errstate(all="ignore"):
             if whole and not self.hooks and self.times is None:
-                for call in self._fused(start, end):
-                    call()
+                self._fused(start, end)()
             else:
                 for step in self.plan.steps[start : end + 1]:
                     self._run_forward(step, entered, begun=step.node.index == measured)
@@ -264,13 +264,13 @@ class Executor:
         self._passes.number += 1
         return self._loss(self.plan.steps[start : end + 1])
 
-    def _fused(self, start: int, end: int) -> list[Callable[[], None]]:
+    def _fused(self, start: int, end: int) -> Callable[[], None]:
         part = (start, end)
         if part not in self._whole_forward:
             steps = self.plan.steps[start : end + 1]
-            self._whole_forward[part] = [
-                call for step in steps for call in self._forward_calls(step, fused=True)
-            ]
+            self._whole_forward[part] = self.engine.compile(
+                [call for step in steps for call in self._forward_calls(step, fused=True)]
+            )
         return self._whole_forward[part]
 
     def backward(self, start: int | None = None, end: int = 0) -> None:
@@ -280,8 +280,8 @@ class Executor:
         entered = len(steps) > 0 and steps[-1] is not self.plan.steps[-1]
         with self.engine.compute(), np.errstate(all="ignore"):
             if len(steps) == len(self.plan.steps) and not self.hooks and self.times is None:
-                for call in self._whole_backward or ():
-                    call()
+                if self._whole_backward is not None:
+                    self._whole_backward()
             else:
                 for step in reversed(steps):
                     self._run_backward(step, entered)
@@ -377,8 +377,11 @@ def _generator(random: RandomSource, passes: Passes, layer: str) -> np.random.Ge
     return random.generator("layer", layer, passes.number)
 
 
-def _copy(target: Array, source: Array) -> None:
+def _write(target: Array, source: Array | float) -> None:
     target[...] = source
+
+
+_write.only_launches = True  # type: ignore[attr-defined]  # on arrays of a device nothing else happens
 
 
 def _fill(storage: Storage, step: Step) -> None:

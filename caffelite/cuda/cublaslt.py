@@ -33,9 +33,9 @@ class _Heuristic(ctypes.Structure):
 class CublasLt:
     """A handle, its workspace and the library."""
 
-    def __init__(self, path: str, workspace: Any, stream: Callable[[], int]):
-        """``workspace``: WORKSPACE bytes on the device; ``stream``: the one that calls go to."""
-        self._library, self._stream = ctypes.CDLL(path), stream
+    def __init__(self, path: str, workspace: Any, stream: int):
+        """``workspace``: WORKSPACE bytes on the device; ``stream``: the address of the one that calls go to."""
+        self._library, self._stream = ctypes.CDLL(path), ctypes.c_void_p(stream)
         self._workspace = workspace
         self._handle = ctypes.c_void_p()
         self._call("cublasLtCreate", ctypes.byref(self._handle))
@@ -54,7 +54,7 @@ class CublasLt:
             ctypes.c_void_p(self._workspace.data.ptr), ctypes.c_size_t(WORKSPACE),
         )  # fmt: skip
         keep = product, one, beta
-        return lambda: self._call("cublasLtMatmul", *arguments, ctypes.c_void_p(self._stream()), keep=keep)
+        return lambda: self._call("cublasLtMatmul", *arguments, self._stream, keep=keep)
 
     def _description(self, product: Product) -> ctypes.c_void_p:
         description = ctypes.c_void_p()

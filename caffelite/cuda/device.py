@@ -6,8 +6,9 @@ Tests put an emulated device in its place, which keeps CuPy's rules (no NumPy ar
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -52,6 +53,10 @@ class Device(Protocol):
         """A call that computes a product of matrices."""
         ...
 
+    def capture(self, launch: Callable[[], None]) -> Callable[[], object]:
+        """What replays the launches that ``launch`` makes, which are recorded and not run. Nothing else may be done there."""
+        ...
+
     def synchronize(self) -> None:
         """Waits for all work on the device."""
         ...
@@ -72,21 +77,29 @@ class CupyDevice:
         self.xp, self._device = cupy, cupy.cuda.Device(number)
         self._modules: dict[str, Any] = {}
         self._cublas: CublasLt | None = None
+                non_blocking=True
+            )  # all work goes here: the default one cannot be captured
         properties = cupy.cuda.runtime.getDeviceProperties(number)
         self.name: str = properties["name"].decode()
         self.memory: int = properties["totalGlobalMem"]
 
-    def zeros(self, nbytes: int) -> Any:
+    @cached_property
+    def _stream(self) -> Any:
+        """Where all work goes: the default stream cannot be captured."""
         with self._device:
+            return self.xp.cuda.Stream(non_blocking=True)
+
+    def zeros(self, nbytes: int) -> Any:
+        with self.using():
             return self.xp.zeros(nbytes, np.uint8)
 
     def to_host(self, array: Any) -> Array:
-        with self._device:
+        with self.using():
             host: Array = self.xp.asnumpy(array)
         return host
 
     def put(self, target: Any, values: Array) -> None:
-        with self._device:
+        with self.using():
             target[...] = self.xp.asarray(values)
 
     def function(self, source: str, name: str) -> Function:
@@ -98,9 +111,19 @@ class CupyDevice:
     def product(self, product: Product) -> Callable[[], object]:
         if self._cublas is None:
             path = importlib.import_module("cuda.pathfinder").load_nvidia_dynamic_lib("cublasLt").abs_path
-            stream = self.xp.cuda.get_current_stream
-            self._cublas = CublasLt(path, self.zeros(WORKSPACE), lambda: int(stream().ptr))
+            self._cublas = CublasLt(path, self.zeros(WORKSPACE), int(self._stream.ptr))
         return self._cublas.prepare(product)
+
+    def capture(self, launch: Callable[[], None]) -> Callable[[], object]:
+        stream = self._stream
+        with self.using():
+            stream.begin_capture()
+            try:
+                launch()
+            finally:
+                graph = stream.end_capture()
+            graph.upload(stream)
+        return lambda: graph.launch(stream)
 
     def synchronize(self) -> None:
         self._device.synchronize()
@@ -115,8 +138,12 @@ class CupyDevice:
         }
 
     def using(self) -> AbstractContextManager[Any]:
-        device: AbstractContextManager[Any] = self._device
-        return device
+        return self._use()
+
+    @contextmanager
+    def _use(self) -> Iterator[None]:
+        with self._device, self._stream:
+            yield
 
 
 def _passed(arguments: Sequence[Any]) -> tuple[Any, ...]:

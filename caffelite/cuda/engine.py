@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import cache, partial
 from typing import Any
 
 from caffelite.cuda.array import DeviceKernel
+from caffelite.cuda.capture import CapturedPass
 from caffelite.cuda.device import Device
 from caffelite.cuda.host import HostKernel
 from caffelite.layers.base import measures
@@ -57,6 +58,9 @@ class CudaEngine:
 
     def memory_limit(self) -> int:
         return self.device.memory
+
+    def compile(self, calls: Sequence[Callable[[], None]]) -> Callable[[], None]:
+        return CapturedPass(calls, self.device)
 
     def synchronize(self) -> None:
         self.device.synchronize()

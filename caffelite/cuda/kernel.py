@@ -6,7 +6,7 @@ bound. A launch holds pointers, so a pass is a list of calls without arguments, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -38,6 +38,9 @@ class CudaKernel(Kernel):
         self.device = device
         self._forward: list[Call] = []
         self._backward: list[Call] = []
+        self._learned: list[str] = []  # parameters whose gradients the backward pass writes
+        self._adds: dict[str, bool] = {}  # whether it adds to them in the pass at hand
+        self._bound_times = 0
 
     @classmethod
     def refuses(cls, site: Site) -> str:
@@ -62,10 +65,13 @@ class CudaKernel(Kernel):
         self.values = {name: device_param(param, self.device) for name, param in params.items()}
         self.gradients = {name: device_gradient(param, self.device) for name, param in params.items()}
         self._forward = self.compile_forward()
+        self._bound_times += 1
 
     def bind_backward(self, arrays: Mapping[str, Any]) -> None:
         super().bind_backward(arrays)
+        self._learned = []
         self._backward = self.compile_backward()
+        self._bound_times += 1
 
     def refresh(self) -> None:
         """Brings the copies of the parameters up to date."""
@@ -73,14 +79,29 @@ class CudaKernel(Kernel):
             value.read()
 
     def forward(self) -> None:
-        self.refresh()
-        for call in self._forward:
-            call()
+        self.before(False)
+        self.launch_all(False)
+        self.after(False)
 
     def backward(self) -> None:
+        self.before(True)
+        self.launch_all(True)
+        self.after(True)
+
+    def before(self, backward: bool) -> Hashable:
+        """What the host does before the launches of a pass. Passes that launch the same give the same value."""
         self.refresh()
-        for call in self._backward:
+        if backward:
+            self._adds = {name: self.gradients[name].to_write()[1] for name in self._learned}
+        return self._bound_times, *(self._adds.items() if backward else ())
+
+    def launch_all(self, backward: bool) -> None:
+        """The launches of a pass, and nothing else: they may be captured in a CUDA graph."""
+        for call in self._backward if backward else self._forward:
             call()
+
+    def after(self, backward: bool) -> None:
+        """What the host does after them."""
 
     # -- for subclasses ---------------------------------------------------------------------------------
 
@@ -99,11 +120,17 @@ class CudaKernel(Kernel):
         return self.values[name].array
 
     def adding(self, name: str, launch: Callable[[Any, np.int32], Call]) -> Call:
-        """A call that computes a parameter's gradient: ``launch(dW, add)`` makes it to overwrite dW or to add to it."""
-        gradient = self.gradients[name]
-        array = gradient.array
-        calls = {add: launch(array, np.int32(add)) for add in (False, True)}
-        return lambda: calls[gradient.to_write()[1]]()
+        """A call that computes a parameter's gradient: ``launch(dW, add)`` makes it to overwrite dW or to add to it.
+
+        The second such call of a pass for one parameter adds to what the first has left.
+        """
+        array = self.gradients[name].array
+        add = launch(array, np.int32(1))
+        if name in self._learned:
+            return add
+        self._learned.append(name)
+        overwrite = launch(array, np.int32(0))
+        return lambda: (add if self._adds[name] else overwrite)()
 
 
 @cache

@@ -22,6 +22,7 @@ import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.util import find_spec
 from typing import Any, ClassVar, Protocol
 
@@ -285,9 +286,18 @@ class Engine(Protocol):
         """Bytes of memory that the engine may ever have."""
         ...
 
+    def compile(self, calls: Sequence[Callable[[], None]]) -> Callable[[], None]:
+        """The calls of a pass as one, made once for as long as all arrays stay where they are."""
+        ...
+
     def synchronize(self) -> None:
         """Waits until all work that was given to the engine is done."""
         ...
+
+
+def _run_all(calls: Sequence[Callable[[], None]]) -> None:
+    for call in calls:
+        call()
 
 
 class HostEngine:
@@ -304,6 +314,9 @@ class HostEngine:
 
     def put(self, target: Array, values: Array) -> None:
         target[...] = values
+
+    def compile(self, calls: Sequence[Callable[[], None]]) -> Callable[[], None]:
+        return partial(_run_all, calls)
 
     def synchronize(self) -> None:
         """Nothing: calls return when their work is done."""

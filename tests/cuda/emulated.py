@@ -42,6 +42,26 @@ _BINARY = [
 _HOST_IN = ("asarray", "array", "ascontiguousarray")  # functions that take NumPy arrays
 
 
+class Recording:
+    """Launches are run, or kept while a graph is captured. What else would happen then is an error, as on a GPU."""
+
+    def __init__(self) -> None:
+        self.kept: list[Any] | None = None
+
+    def run(self, launch: Any) -> None:
+        if self.kept is None:
+            launch()
+        else:
+            self.kept.append(launch)
+
+    def forbid(self, what: str) -> None:
+        if self.kept is not None:
+            raise RuntimeError(f"{what} while a graph is captured")
+
+
+recording = Recording()
+
+
 class DeviceArray:
     """An array that only functions of ``Xp`` and its own methods compute with."""
 
@@ -66,7 +86,7 @@ class DeviceArray:
         return DeviceArray(self.host.T)
 
     def fill(self, value: Any) -> None:
-        self.host.fill(_scalar_or_array(value))
+        recording.run(lambda: self.host.fill(value))
 
     def tolist(self) -> Any:
         return self.host.tolist()
@@ -78,7 +98,8 @@ class DeviceArray:
         return _up(self.host[_index(index)])
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        self.host[_index(index)] = _scalar_or_array(value)
+        at, source = _index(index), _scalar_or_array(value)
+        recording.run(lambda: self.host.__setitem__(at, source))
 
     def __len__(self) -> int:
         return len(self.host)
@@ -87,12 +108,14 @@ class DeviceArray:
         return (self[i] for i in range(len(self)))
 
     def __float__(self) -> float:
+        recording.forbid("the host looked at a number")
         return float(self.host)
 
     def __int__(self) -> int:
         return int(self.host)
 
     def __bool__(self) -> bool:
+        recording.forbid("the host looked at a number")
         return bool(self.host)
 
     def __index__(self) -> int:
@@ -154,6 +177,7 @@ class Xp:
 
 def _function(found: Any, host_in: bool = False) -> Any:
     def work(*args: Any, **named: Any) -> Any:
+        recording.forbid("an array body ran")
         take = _unwrapped_host if host_in else _unwrapped
         return _up(found(*map(take, args), **{key: take(value) for key, value in named.items()}))
 
@@ -221,20 +245,32 @@ class EmulatedDevice:
     def __init__(self) -> None:
         self.xp = Xp()
 
+    def capture(self, launch: Any) -> Any:
+        recording.kept = kept = []
+        try:
+            launch()
+        finally:
+            recording.kept = None
+        return lambda: [one() for one in kept]
+
     def zeros(self, nbytes: int) -> DeviceArray:
+        recording.forbid("memory was asked for")
         return DeviceArray(np.zeros(nbytes, np.uint8))
 
     def to_host(self, array: DeviceArray) -> np.ndarray:
+        recording.forbid("the host looked at an array")
         return array.host.copy(order="K")
 
     def put(self, target: DeviceArray, values: np.ndarray) -> None:
+        recording.forbid("the host wrote an array")
         target.host[...] = values
 
     def function(self, source: str, name: str) -> Any:
-        return emulated_function(source, name)
+        run = emulated_function(source, name)
+        return lambda *launch: recording.run(lambda: run(*launch))
 
     def product(self, product: Product) -> Any:
-        return lambda: _multiply(product)
+        return lambda: recording.run(lambda: _multiply(product))
 
     def synchronize(self) -> None:
         """Everything is done."""
