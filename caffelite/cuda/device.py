@@ -77,8 +77,6 @@ class CupyDevice:
         self.xp, self._device = cupy, cupy.cuda.Device(number)
         self._modules: dict[str, Any] = {}
         self._cublas: CublasLt | None = None
-                non_blocking=True
-            )  # all work goes here: the default one cannot be captured
         properties = cupy.cuda.runtime.getDeviceProperties(number)
         self.name: str = properties["name"].decode()
         self.memory: int = properties["totalGlobalMem"]
