@@ -76,7 +76,6 @@ class CupyDevice:
     def __init__(self, cupy: Any, number: int):
         self.xp, self._device = cupy, cupy.cuda.Device(number)
         self._modules: dict[str, Any] = {}
-        self._cublas: CublasLt | None = None
         properties = cupy.cuda.runtime.getDeviceProperties(number)
         self.name: str = properties["name"].decode()
         self.memory: int = properties["totalGlobalMem"]
@@ -103,14 +102,18 @@ class CupyDevice:
     def function(self, source: str, name: str) -> Function:
         if source not in self._modules:
             self._modules[source] = self.xp.RawModule(code=source, options=OPTIONS)
-        function = self._modules[source].get_function(name)
+        with self.using():  # a module is loaded to the device that is current then
+            function = self._modules[source].get_function(name)
         return lambda blocks, threads, arguments: function((blocks,), (threads,), _passed(arguments))
 
     def product(self, product: Product) -> Callable[[], object]:
-        if self._cublas is None:
-            path = importlib.import_module("cuda.pathfinder").load_nvidia_dynamic_lib("cublasLt").abs_path
-            self._cublas = CublasLt(path, self.zeros(WORKSPACE), int(self._stream.ptr))
-        return self._cublas.prepare(product)
+        with self.using():
+            return self._products.prepare(product)
+
+    @cached_property
+    def _products(self) -> CublasLt:
+        path = importlib.import_module("cuda.pathfinder").load_nvidia_dynamic_lib("cublasLt").abs_path
+        return CublasLt(path, self.zeros(WORKSPACE), int(self._stream.ptr))
 
     def capture(self, launch: Callable[[], None]) -> Callable[[], object]:
         stream = self._stream
